@@ -1,0 +1,1 @@
+"""Instruction tuning and preferences, on the same loop."""

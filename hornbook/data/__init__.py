@@ -1,0 +1,1 @@
+"""Raw text in, deduplicated documents, token shards and batches out."""

@@ -1,0 +1,1 @@
+"""The engine behind chat, generation and evaluation."""

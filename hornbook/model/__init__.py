@@ -1,0 +1,1 @@
+"""The transformer, one idea per file."""

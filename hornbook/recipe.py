@@ -1,0 +1,150 @@
+"""The recipe: one TOML file that describes a whole run.
+
+This file only composes the settings that each room declares in its own ``config.py``,
+loads them and applies ``--set key=value``. Reading order: :class:`Recipe`, :func:`load`.
+"""
+
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from hornbook.align.config import DPOConfig, SFTConfig
+from hornbook.core.errors import UserError
+from hornbook.core.settings import Settings, parse
+from hornbook.data.config import DataConfig
+from hornbook.evaluate.config import EvaluateConfig
+from hornbook.infer.config import SamplingConfig
+from hornbook.model.config import ModelConfig
+from hornbook.tokenizer.config import TokenizerConfig
+from hornbook.train.config import TrainConfig
+
+
+class SamplesConfig(Settings, frozen=True):
+    """What the model is asked to write along the way and at the end."""
+
+    prompts: tuple[str, ...] = ()
+    questions: tuple[str, ...] = ()  # asked in chat form, once the model can chat
+    sampling: SamplingConfig = SamplingConfig()
+
+
+class Recipe(Settings, frozen=True):
+    """Everything a run depends on. Stages without a table are left out of the run."""
+
+    name: str
+    data: DataConfig
+    model: ModelConfig
+    pretrain: TrainConfig
+    seed: int = 1
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    sft: SFTConfig | None = None
+    dpo: DPOConfig | None = None
+    samples: SamplesConfig = SamplesConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+
+
+def load(name_or_path: str, overrides: tuple[str, ...] = ()) -> Recipe:
+    """Read a recipe by name (``hello``) or path (``my.toml``); apply ``key=value``s.
+
+    Raises :class:`UserError` for a missing file, broken TOML, or settings that don't fit.
+    """
+    path = find(name_or_path)
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid TOML: {error}.") from None
+    table.setdefault("name", path.stem)
+    for override in overrides:
+        set_key(table, override)
+    recipe = parse(Recipe, table, str(path))
+    check(recipe, str(path))
+    return recipe
+
+
+def find(name_or_path: str) -> Path:
+    """The recipe file meant: an existing path, or a recipe that comes with Hornbook."""
+    path = Path(name_or_path)
+    if path.suffix == ".toml":
+        if path.is_file():
+            return path
+        raise UserError(
+            f"There is no recipe file {path}; `hornbook new {path}` writes one."
+        )
+    shipped = shipped_recipes()
+    if name_or_path in shipped:
+        return shipped[name_or_path]
+    raise UserError(
+        f"There is no recipe '{name_or_path}'; the ones that come with Hornbook are "
+        f"{', '.join(shipped)}, and your own are named by their path, ending in .toml."
+    )
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """Name -> file of the recipes that come with Hornbook."""
+    folder = Path(str(resources.files("hornbook") / "recipes"))
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def set_key(table: dict[str, Any], override: str) -> None:
+    """Apply one ``a.b.0.c=value`` to ``table`` in place.
+
+    The value is read as TOML where it is valid TOML, else as plain text.
+    """
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise UserError(f"--set takes key=value, not '{override}'.")
+    *parents, last = key.strip().split(".")
+    place: Any = table
+    for part in parents:
+        if isinstance(place, list):
+            place = _item(place, part, key)
+        elif isinstance(place, dict):
+            place = place.setdefault(part, {})
+        else:
+            raise UserError(f"--set {key}: '{part}' lies inside a plain value.")
+    value = _toml_value(text.strip())
+    if isinstance(place, list):
+        _item(place, last, key)
+        place[int(last)] = value
+    elif isinstance(place, dict):
+        place[last] = value
+    else:
+        raise UserError(f"--set {key}: '{last}' lies inside a plain value.")
+
+
+def _item(items: list[Any], index: str, key: str) -> Any:
+    if not index.isdigit() or int(index) >= len(items):
+        raise UserError(
+            f"--set {key}: there is no item '{index}' in a list of {len(items)}."
+        )
+    return items[int(index)]
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def check(recipe: Recipe, where: str) -> None:
+    """Refuse combinations that cannot work, before any of them has cost time."""
+    model = recipe.model
+    if model.n_heads % model.n_kv_heads:
+        raise UserError(
+            f"{where}: 'model.n_heads' ({model.n_heads}) must be a multiple of "
+            f"'model.n_kv_heads' ({model.n_kv_heads})."
+        )
+    if not model.d_head and model.d_model % model.n_heads:
+        raise UserError(
+            f"{where}: 'model.d_model' ({model.d_model}) must be a multiple of 'model.n_heads' "
+            f"({model.n_heads}), or set 'model.d_head'."
+        )
+    if recipe.dpo and not recipe.sft:
+        raise UserError(
+            f"{where}: [dpo] starts from a fine-tuned model; add an [sft] table."
+        )
+    if not recipe.name or "/" in recipe.name or recipe.name.startswith("."):
+        raise UserError(
+            f"{where}: 'name' must be a plain folder name, not '{recipe.name}'."
+        )

@@ -1,0 +1,1 @@
+"""Text to ids and back: byte-level BPE from scratch, simple tokenizers, chat."""

@@ -1,0 +1,40 @@
+"""Settings of the training room, shared by every objective (pretraining, SFT, DPO)."""
+
+from typing import Literal
+
+from hornbook.core.settings import (
+    Count,
+    Fraction,
+    NonNegative,
+    NonNegativeFloat,
+    Positive,
+    Settings,
+)
+
+
+class TrainConfig(Settings, frozen=True):
+    """One run of the training loop.
+
+    A step takes ``batch`` sequences, ``micro_batch`` at a time (0: all at once).
+    ``warmup`` and ``final`` are shares: of the steps, and of the peak learning rate.
+    """
+
+    steps: Count
+    batch: Count = 16
+    micro_batch: NonNegative = 0
+    optimizer: Literal["adamw", "muon"] = "muon"
+    learning_rate: Positive = (
+        0.02  # of the matrices under Muon, of everything under AdamW
+    )
+    embedding_rate: Positive = 0.01  # under Muon: AdamW's rate for the embedding
+    head_rate: Positive = 0.003  # under Muon: AdamW's rate for the head and the norms
+    weight_decay: NonNegativeFloat = 0.0
+    schedule: Literal["cosine", "wsd"] = "cosine"
+    warmup: Fraction = 0.02
+    final: Fraction = 0.1
+    clip: NonNegativeFloat = 1.0  # global gradient norm; 0 for none
+    precision: Literal["float32", "bfloat16"] = "bfloat16"
+    compile: bool = True
+    validate_every: NonNegative = 0  # steps; 0: only at the end
+    checkpoint_every: NonNegative = 0  # steps; 0: only at the end
+    sample_every: NonNegative = 0  # steps; 0: never
