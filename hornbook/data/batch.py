@@ -13,8 +13,8 @@ IGNORE = -100  # a target the loss passes over (PyTorch's own convention)
 class TensorBatch:
     """Tensors that share their first dimension, the batch.
 
-    Subclasses add fields; a field may be None. ``weight`` is what a summed loss is divided by, so
-    that micro-batches add up to exactly the gradient of the whole batch.
+    Subclasses add fields; a field may be None. ``weight`` is what a summed loss is divided
+    by, so that micro-batches add up to exactly the gradient of the whole batch.
     """
 
     @property

@@ -17,7 +17,7 @@ from hornbook.data.batch import IGNORE, Batch
 class Loss:
     """A loss *summed* over its batch; the loop divides by the whole batch's ``weight``.
 
-    ``metrics`` are detached scalar tensors, summed the same way and reported divided the same way.
+    ``metrics`` are detached scalar tensors, summed and reported the same way.
     """
 
     total: Tensor
