@@ -1,4 +1,4 @@
-"""What kind of character a code point is, as tables that compiled loops can look things up in."""
+"""What kind of character a code point is, as tables for compiled loops."""
 
 import unicodedata
 from functools import cache
