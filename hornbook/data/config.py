@@ -45,7 +45,7 @@ class FilterConfig(Settings, frozen=True):
     max_digit_share: Fraction = 0.2  # of visible characters: tables of numbers
     max_symbol_share: Fraction = 0.33  # neither letters nor digits: tables, ASCII art
     max_word_length: Count = 1000  # ASCII without a space: base64, minified scripts
-    max_duplicate_lines: Fraction = 0.4  # of the characters: in lines seen before
+    max_duplicate_lines: Fraction = 0.5  # of the characters: in lines seen before
 
 
 class DedupConfig(Settings, frozen=True):
