@@ -44,9 +44,7 @@ def complete(facts: Facts) -> Facts:
         name: msgspec.structs.replace(curve, pts=thin(curve.pts))
         for name, curve in facts.series.items()
     }
-    return msgspec.structs.replace(
-        facts, checks=facts.checks + computed, series=series
-    )
+    return msgspec.structs.replace(facts, checks=facts.checks + computed, series=series)
 
 
 def compile_report(facts: Facts) -> tuple[bytes, list[str]]:
@@ -68,9 +66,7 @@ def _printed(facts: Facts) -> dict[str, Any]:
     table = msgspec.to_builtins(facts)
     columns = in_columns(recipe_tables(facts.config, facts.config_changed), 3)
     del table["config"], table["config_changed"]
-    return for_print(
-        {**table, "recipe": columns, "not_recorded": not_recorded(facts)}
-    )
+    return for_print({**table, "recipe": columns, "not_recorded": not_recorded(facts)})
 
 
 def _storable(facts: Facts) -> Any:

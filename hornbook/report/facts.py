@@ -47,10 +47,27 @@ class Removed(Part):
     bytes: int
 
 
-class FunnelStep(Part):
+class Specimen(Part):
+    """A text that was removed, or its beginning."""
+
+    text: str
+    path: str = ""
+    note: str = ""  # what exactly the rule found
+    id: str = ""
+
+
+class Skipped(Part):
+    """A thing that never became a document: a stray file, a broken record."""
+
+    path: str
+    reason: str
+
+
+class FunnelStep(msgspec.Struct):
     """One step of the curation: what went in, what came out, why the rest did not.
 
-    ``examples`` holds texts that were removed, by the reason they were removed for.
+    ``examples`` holds texts that were removed, by the reason they were removed for. Steps
+    may measure more than is printed, so other keys are welcome here.
     """
 
     name: str
@@ -59,7 +76,9 @@ class FunnelStep(Part):
     bytes_in: int
     bytes_out: int
     reasons: dict[str, Removed] = {}
-    examples: dict[str, list[str]] = {}
+    examples: dict[str, list[Specimen]] = {}
+    skipped: list[Skipped] = []
+    skipped_count: dict[str, int] = {}  # of all, listed or not, by reason
 
 
 class Tokenizer(Part):

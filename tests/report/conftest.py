@@ -116,7 +116,9 @@ def funnel():
             "documents_out": documents[1],
             "bytes_in": sizes[0],
             "bytes_out": sizes[1],
-            "reasons": {k: {"documents": d, "bytes": b} for k, (d, b) in reasons.items()},
+            "reasons": {
+                k: {"documents": d, "bytes": b} for k, (d, b) in reasons.items()
+            },
             "examples": {k: [REMOVED[k]] * 4 for k in reasons if k in REMOVED},
         }
 
@@ -288,7 +290,11 @@ def facts():
                 "n": 710_754,
                 "ci95": [1.41, 1.52],
                 "higher_is_better": False,
-                "baselines": {"xz -9e": 1.871, "zstd -19": 1.932, "5-gram of bytes": 2.214},
+                "baselines": {
+                    "xz -9e": 1.871,
+                    "zstd -19": 1.932,
+                    "5-gram of bytes": 2.214,
+                },
                 "note": "n counts bytes; the interval resamples documents.",
             },
             {
@@ -321,7 +327,11 @@ def facts():
             for s in (0, 250, 500, 1000, 2000)
         ]
         + [
-            {"step": s, "prompt": "The purpose of this module is", "text": noise_text(s, rng)}
+            {
+                "step": s,
+                "prompt": "The purpose of this module is",
+                "text": noise_text(s, rng),
+            }
             for s in (0, 500, 2000)
         ],
         "transcripts": [
