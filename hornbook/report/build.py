@@ -14,8 +14,8 @@ import typst
 from hornbook.core.files import atomic_file
 from hornbook.report.checks import standard_checks
 from hornbook.report.facts import Facts, not_recorded, to_facts
-from hornbook.report.printable import for_print
-from hornbook.report.recipe import in_columns, recipe_tables
+from hornbook.report.printable import for_print, visible
+from hornbook.report.recipe import recipe_tables
 from hornbook.report.series import thin
 
 TEMPLATE = Path(__file__).parent / "report.typ"
@@ -64,9 +64,14 @@ def compile_report(facts: Facts) -> tuple[bytes, list[str]]:
 def _printed(facts: Facts) -> dict[str, Any]:
     """What the template reads: the facts ready to print, and what it can't work out itself."""
     table = msgspec.to_builtins(facts)
-    columns = in_columns(recipe_tables(facts.config, facts.config_changed), 3)
+    if tokenizer := table["tokenizer"]:
+        tokenizer["longest"] = [visible(piece) for piece in tokenizer["longest"]]
+        tokenizer["examples"] = [
+            [visible(piece) for piece in example] for example in tokenizer["examples"]
+        ]
+    recipe = recipe_tables(facts.config, facts.config_changed)
     del table["config"], table["config_changed"]
-    return for_print({**table, "recipe": columns, "not_recorded": not_recorded(facts)})
+    return for_print({**table, "recipe": recipe, "not_recorded": not_recorded(facts)})
 
 
 def _storable(facts: Facts) -> Any:

@@ -46,8 +46,9 @@ def finite(facts: Facts) -> Check | None:
     return Check(
         "finite",
         not where,
-        f"Values that are not finite: {sum(bad.values())}"
-        + (f" (in {where})" if where else " in any curve"),
+        f"Values that are not finite: {sum(bad.values())}, in {where}"
+        if where
+        else "Every value of every curve is finite",
     )
 
 

@@ -88,6 +88,13 @@ def printable(text: str) -> str:
     return "".join(c if c == "\n" or prints(c) else MISSING for c in text)
 
 
+def visible(piece: str) -> str:
+    """A token's text with blanks, tabs and line ends that can be seen."""
+    return piece.translate(
+        {ord(" "): "·", ord("\n"): "↵", ord("\t"): "→", ord("\r"): "←"}
+    )
+
+
 def cut(text: str, characters: int, lines: int) -> str:
     """The beginning of ``text`` within both limits; … where something was cut.
 

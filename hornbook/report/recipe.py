@@ -1,4 +1,4 @@
-"""The recipe as a report prints it: tables of ``key = value``, spread over columns."""
+"""The recipe as a report prints it: tables of ``key = value``, changed keys marked."""
 
 import json
 from typing import Any
@@ -45,19 +45,3 @@ def wording(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}" if value else "0.0"
     return json.dumps(value, ensure_ascii=False)
-
-
-def in_columns(
-    tables: list[tuple[str, list[Row]]], columns: int
-) -> list[list[tuple[str, list[Row]]]]:
-    """The tables in order, in ``columns`` of about the same height."""
-    heights = [len(rows) + 2.2 for _, rows in tables]
-    limit = sum(heights) / columns
-    result: list[list[tuple[str, list[Row]]]] = [[] for _ in range(columns)]
-    column, filled = 0, 0.0
-    for table, height in zip(tables, heights, strict=True):
-        if filled + height / 2 > limit and column < columns - 1 and result[column]:
-            column, filled = column + 1, 0.0
-        result[column].append(table)
-        filled += height
-    return result

@@ -3,6 +3,7 @@
 import lzma
 import random
 
+import pytest
 import zstandard
 
 from hornbook.evaluate.compress import xz_bits_per_byte, zstd_bits_per_byte
@@ -30,6 +31,7 @@ def test_figures_are_those_of_the_command_line_settings():
     assert abs(zstd_bits_per_byte(data) - plain) < 0.02 * plain
 
 
+@pytest.mark.slow
 def test_zstd_looks_back_further_than_its_default_window():
     block = random.Random(3).randbytes(12 << 20)  # level 19 alone looks back 8 MiB
     assert zstd_bits_per_byte(block + block) < 4.1

@@ -10,10 +10,23 @@ REMOVED = {
     "too short": "import sys\nfrom ._impl import *\n",
     "few letters": "0x1f, 0x2e, 0x3d, 0x4c, 0x5b, 0x6a, 0x79, 0x88, 0x97, 0xa6,\n" * 4,
     "repeated lines": "# This file is generated; do not edit it by hand.\n" * 5,
-    "exact duplicate": '"""Support for the tests."""\n\ndef load_tests(*args):\n    return args\n',
-    "near duplicate": "class Codec(codecs.Codec):\n\n    def encode(self, input, errors='strict'):\n"
+    "exact duplicate": '"""Support for the tests."""\n\ndef load(*args):\n    return args\n',
+    "near duplicate": "class Codec(codecs.Codec):\n\n    def encode(self, input):\n"
     "        return codecs.charmap_encode(input, errors, encoding_table)\n",
 }
+
+LONGEST = [
+    "================",
+    "NotImplementedError",
+    "DeprecationWarning",
+    "AttributeError",
+    "subprocess",
+    "isinstance",
+    "UnicodeDecodeError",
+    "assertEqual",
+    "parameters",
+    "configuration",
+]
 
 SAMPLE = (
     '    """Read a configuration file and return its sections.\n\n'
@@ -38,7 +51,7 @@ def noise_text(step, rng):
     if step >= 2000:
         return SAMPLE
     if step >= 500:
-        return '    """Read the file from the path.\n    """\n    self.path = path\n    return self.read(path, None)\n'
+        return '    """Read the path.\n    """\n    self.path = path\n    return self.read()\n'
     letters = "etaoin shrdlu()_:.\n=self "
     return "".join(rng.choice(letters) for _ in range(260))
 
@@ -119,10 +132,25 @@ def funnel():
             "reasons": {
                 k: {"documents": d, "bytes": b} for k, (d, b) in reasons.items()
             },
-            "examples": {k: [REMOVED[k]] * 4 for k in reasons if k in REMOVED},
+            "examples": {
+                k: [
+                    {"text": REMOVED[k], "path": f"encodings/cp{i}.py", "note": note}
+                    for i, note in enumerate(("0.12 of 0.30", "", "0.07 of 0.30", ""))
+                ]
+                for k in reasons
+                if k in REMOVED
+            },
         }
 
+    collect = step("collect", (1874, 1874), (31_204_113, 31_204_113))
+    collect["skipped"] = [
+        {"path": "lib2to3/Grammar.pickle", "reason": "not text"},
+        {"path": "idlelib/Icons/idle.gif", "reason": "not text"},
+        {"path": "encodings/old.py", "reason": "unreadable (permission denied)"},
+    ]
+    collect["skipped_count"] = {"not text": 212, "unreadable": 1}
     return [
+        collect,
         step("clean", (1874, 1874), (31_204_113, 31_180_220)),
         step(
             "filter",
@@ -220,8 +248,7 @@ def facts():
             "kind": "bpe",
             "vocab_size": 4096,
             "bytes_per_token": {"training text": 3.71, "held-out text": 3.62},
-            "longest": ["                                ", "NotImplementedError"]
-            + ["DeprecationWarning", "isinstance", "_subprocess", "================"],
+            "longest": [" " * 32, *LONGEST],
             "examples": [
                 ["def", " read", "_", "config", "(", "path", "):", "\n", "    return"],
                 ["What", " does", " `", "sh", "lex", ".", "quote", "`", " do", "?"],
