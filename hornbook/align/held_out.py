@@ -1,8 +1,8 @@
-"""What post-training is judged by, on pairs it has not seen.
+"""What post-training is judged by, on conversations and pairs it has not seen.
 
-A model's preference is which of two answers it finds likelier than its reference did. That
-says little alone, so two baselines stand beside it: the reference's own preference (which
-answer it finds likelier, before any preference training) and the length of the answers.
+A preference accuracy says little alone. Beside it stand what the reference preferred before
+any preference training (the answer it finds likelier) and what the length of the answers
+gives away; the gain over the reference is counted on the same pairs.
 """
 
 import math
@@ -12,28 +12,70 @@ import numpy as np
 import torch
 from torch import nn
 
-from hornbook.align.preference import PreferencePairs, log_probs
-from hornbook.align.sft import PackedRows, in_order
-from hornbook.train.objective import next_token
+from hornbook.align.preference import PreferencePairs
+from hornbook.align.sft import PADDING_SEGMENT, PackedRows, in_order
+from hornbook.core.progress import Progress
+from hornbook.data.batch import IGNORE, Batch
+from hornbook.evaluate.intervals import bootstrap, bootstrap_ratio, wilson
+from hornbook.evaluate.results import Result
+from hornbook.infer.scoring import target_nats
 
 
-@torch.no_grad()
-def sft_loss(
-    model: nn.Module, rows: PackedRows, batch: int, device: torch.device
-) -> dict[str, float]:
-    """``loss`` in nats per answer token and ``bits_per_byte`` of the answers.
+def sft_results(
+    model: nn.Module,
+    rows: PackedRows,
+    batch: int = 16,
+    dtype: torch.dtype = torch.float32,
+) -> list[Result]:
+    """Loss per answer token and bits per byte of the answers; none without conversations.
 
-    Both count the closing ``<|end|>``. Empty when there are no held-out conversations.
+    Both count the closing ``<|end|>``. The intervals resample whole conversations.
     """
-    if not rows.answer_tokens:
-        return {}
-    nats = sum(
-        next_token(model, piece.to(device)).total.item()
-        for piece in in_order(rows, batch)
-    )
+    if not rows.conversations:
+        return []
+    nats, tokens = conversation_nats(model, rows, batch, dtype)
+    low, high = bootstrap_ratio(nats, tokens)
+    loss = nats.sum() / tokens.sum()
+    to_bits = tokens.sum() / math.log(2) / rows.answer_bytes
+    return [
+        _result("nats per answer token", loss, (low, high), len(nats)),
+        _result(
+            "bits per answer byte",
+            loss * to_bits,
+            (low * to_bits, high * to_bits),
+            len(nats),
+        ),
+    ]
+
+
+def conversation_nats(
+    model: nn.Module, rows: PackedRows, batch: int, dtype: torch.dtype
+) -> tuple[np.ndarray, np.ndarray]:
+    """Nats and answer tokens of every conversation, both ``(conversations,)``."""
+    nats: list[float] = []
+    tokens: list[int] = []
+    for piece in in_order(rows, batch):
+        found = target_nats(model, piece, dtype).double().numpy()
+        assert piece.segments is not None
+        segments, counted = piece.segments.numpy(), piece.targets.numpy() != IGNORE
+        for row in range(piece.size):
+            sums = np.bincount(segments[row], weights=found[row])
+            counts = np.bincount(segments[row], weights=counted[row])
+            nats += sums[PADDING_SEGMENT + 1 :].tolist()
+            tokens += counts[PADDING_SEGMENT + 1 :].tolist()
+    return np.array(nats), np.array(tokens)
+
+
+def _result(
+    metric: str, value: float, interval: tuple[float, float], conversations: int
+) -> Result:
     return {
-        "loss": nats / rows.answer_tokens,
-        "bits_per_byte": nats / math.log(2) / rows.answer_bytes,
+        "task": "sft, held-out answers",
+        "metric": metric,
+        "value": float(value),
+        "n": conversations,
+        "ci95": [float(end) for end in interval],
+        "higher_is_better": False,
     }
 
 
@@ -51,7 +93,7 @@ class PreferenceScores:
         return rewards[:, 0] - rewards[:, 1]
 
     def right(self) -> dict[str, np.ndarray]:
-        """For each way to choose, how right it is on each pair: 1, 0, or ½ for a tie.
+        """For each way to choose, whether it is right on each pair: 1, or ½ for a tie.
 
         ``reward``     what the policy came to prefer over its reference (DPO's own measure)
         ``policy``     which answer the policy finds likelier
@@ -70,14 +112,57 @@ def _wins(scores: np.ndarray) -> np.ndarray:
     return (1 + np.sign(scores[:, 0] - scores[:, 1])) / 2
 
 
-@torch.no_grad()
 def preference_scores(
-    model: nn.Module, pairs: PreferencePairs, batch: int, device: torch.device
+    model: nn.Module,
+    pairs: PreferencePairs,
+    batch: int = 16,
+    dtype: torch.dtype = torch.float32,
 ) -> PreferenceScores:
-    """Score every held-out pair with ``model``; the reference's scores come with the pairs."""
-    found = [np.empty((0, 2), np.float32)]
-    for start in range(0, len(pairs), batch):
-        piece = pairs.batch(slice(start, start + batch)).to(device)
-        found.append(log_probs(model, piece.tokens, piece.targets).cpu().numpy())
+    """Score every pair with ``model``; the reference's scores come with the pairs."""
+    found = [np.empty((0, 2), np.float64)]
+    with Progress("preferences", total=len(pairs), unit="pair") as progress:
+        for start in range(0, len(pairs), batch):
+            piece = pairs.batch(slice(start, start + batch))
+            flat = Batch(piece.tokens.flatten(0, 1), piece.targets.flatten(0, 1))
+            nats = target_nats(model, flat, dtype).double().sum(-1)
+            found.append(-nats.view(-1, 2).numpy())
+            progress.advance(piece.size)
     assert pairs.reference is not None
     return PreferenceScores(np.concatenate(found), pairs.reference, pairs.lengths)
+
+
+def preference_results(scores: PreferenceScores, beta: float) -> list[Result]:
+    """Accuracies and the margin on held-out pairs, with intervals; none without pairs."""
+    n = len(scores.policy)
+    if not n:
+        return []
+    right = {name: float(wins.mean()) for name, wins in scores.right().items()}
+    names = {"reference": "SFT model", "shorter": "the shorter answer"}
+    baselines = {label: right[name] for name, label in names.items()}
+    gain = scores.right()["policy"] - scores.right()["reference"]
+    margins = scores.margins(beta)
+
+    def accuracy(metric: str, share: float, others: dict[str, float]) -> Result:
+        result = _preference(metric, share, wilson(round(share * n), n), n)
+        result["baselines"] = others
+        return result
+
+    return [
+        accuracy("share of pairs: likelier", right["policy"], baselines),
+        accuracy("share of pairs: higher reward", right["reward"], {"chance": 0.5}),
+        _preference("gain in likelier share", gain.mean(), bootstrap(gain), n),
+        _preference("nats of reward margin", margins.mean(), bootstrap(margins), n),
+    ]
+
+
+def _preference(
+    metric: str, value: float, interval: tuple[float, float], pairs: int
+) -> Result:
+    return {
+        "task": "dpo, held-out pairs",
+        "metric": metric,
+        "value": float(value),
+        "n": pairs,
+        "ci95": [float(end) for end in interval],
+        "higher_is_better": True,
+    }

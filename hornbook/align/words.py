@@ -46,7 +46,7 @@ version warning widget wrapper writer
 
 VERBS = frozenset(_VERBS.split())
 NOUNS = frozenset(_NOUNS.split())
-ARTICLES = frozenset({"a", "an", "the", "one", "another", "any"})
+ARTICLES = frozenset({"a", "an", "the", "one", "another"})
 
 # Openings that are neither, and how each continues "`name` …".
 OPENINGS = {
