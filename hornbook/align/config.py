@@ -1,14 +1,24 @@
 """Settings of post-training: chat data, instruction tuning, preferences."""
 
+from typing import Annotated
+
+import msgspec
+
 from hornbook.core.settings import Count, NonNegativeFloat, Positive, Settings
 from hornbook.train.config import TrainConfig
 
 
 class ChatDataConfig(Settings, frozen=True):
-    """Instruction and preference pairs made from the docstrings of the run's own documents."""
+    """Conversations and preferences: made from the run's own documents, or read from files.
 
+    ``path`` names a .jsonl or .json file, or a folder of them, holding messages, Alpaca,
+    ShareGPT or preference records; ``holdout`` is the share kept for validation then.
+    """
+
+    path: str = ""
+    holdout: Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)] = 0.05
     max_pairs: Count = 20_000
-    max_answer_chars: Count = 400
+    max_answer_chars: Count = 400  # of answers made from documents
 
 
 class SFTConfig(Settings, frozen=True):
