@@ -80,16 +80,14 @@ def is_sound(checkpoint: Path) -> bool:
         return False
 
 
-def restore(checkpoint: Path, model: nn.Module, optimizers: list[Optimizer]) -> int:
+def restore(
+    checkpoint: Path,
+    model: nn.Module,
+    optimizers: list[Optimizer],
+    read_model: Callable[[Path], None],
+) -> int:
     """Load weights and optimizer state in place; returns how many steps were done."""
-    weights = load_file(checkpoint / "model.safetensors")
-    named = dict(model.named_parameters())
-    missing = sorted(named.keys() - weights.keys())
-    if missing:
-        raise UserError(f"{checkpoint}/model.safetensors has no tensor '{missing[0]}'.")
-    with torch.no_grad():
-        for name, parameter in named.items():
-            parameter.copy_(weights[name])
+    read_model(checkpoint)
     _restore_optimizers(
         load_file(checkpoint / "optimizer.safetensors"), model, optimizers
     )

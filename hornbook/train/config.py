@@ -41,3 +41,7 @@ class TrainConfig(Settings, frozen=True):
     validate_every: NonNegative = 0  # steps; 0: only at the end
     checkpoint_every: NonNegative = 0  # steps; 0: only at the end
     sample_every: NonNegative = 0  # steps; 0: never
+
+
+# Keys that say how often to look or to save, not what the weights become.
+CADENCE = ("validate_every", "checkpoint_every", "sample_every")

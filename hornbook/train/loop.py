@@ -34,11 +34,13 @@ from hornbook.train.schedule import rate
 class Hooks:
     """What the loop calls and does not understand.
 
-    ``write_model(directory)`` writes the model's own files into a checkpoint;
-    ``validate()`` returns named held-out numbers; ``sample()`` returns texts.
+    ``write_model(directory)`` writes the model's own files into a checkpoint and
+    ``read_model(directory)`` loads the weights back in place; ``validate()`` returns named
+    held-out numbers; ``sample()`` returns texts.
     """
 
     write_model: Callable[[Path], None]
+    read_model: Callable[[Path], None]
     validate: Callable[[], dict[str, float]] | None = None
     sample: Callable[[], list[dict[str, str]]] | None = None
 
@@ -66,7 +68,9 @@ def train(
     model.to(backend.device).train()
     optimizers = build_optimizers(model, config)
     saved = checkpoint.latest(directory)
-    done = checkpoint.restore(saved, model, optimizers) if saved else 0
+    done = (
+        checkpoint.restore(saved, model, optimizers, hooks.read_model) if saved else 0
+    )
     run = _Run(model, _compiled(objective, backend), optimizers, config, backend, seed)
     metrics = Metrics(directory / "metrics.jsonl", resumed_step=done)
     try:
