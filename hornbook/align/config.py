@@ -1,6 +1,6 @@
 """Settings of post-training: chat data, instruction tuning, preferences."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -29,10 +29,16 @@ class SFTConfig(Settings, frozen=True):
 
 
 class DPOConfig(Settings, frozen=True):
-    """Direct preference optimisation (Rafailov et al. 2023, arXiv 2305.18290)."""
+    """Preference optimisation: DPO (Rafailov et al. 2023) or one of its kin.
+
+    ``beta`` is how closely the policy keeps to its reference. ``sft_weight`` adds the chosen
+    answer's own loss; ``label_smoothing`` is the share of labels believed wrong (dpo), and
+    ``target_margin`` the lead a chosen answer must have (simpo).
+    """
 
     train: TrainConfig
+    loss: Literal["dpo", "ipo", "simpo", "orpo"] = "dpo"
     beta: Positive = 0.1
-    sft_weight: NonNegativeFloat = (
-        0.0  # adds the chosen answer's own loss; 0 is plain DPO
-    )
+    sft_weight: NonNegativeFloat = 0.0
+    label_smoothing: Annotated[float, msgspec.Meta(ge=0.0, lt=0.5)] = 0.0
+    target_margin: NonNegativeFloat = 0.5

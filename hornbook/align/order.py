@@ -1,8 +1,8 @@
 """Which rows a step takes: a pure function of (seed, step), so there is nothing to save."""
 
-from functools import lru_cache
-
 import numpy as np
+
+from hornbook.data.permutation import permute, random_number
 
 
 def rows_of_step(step: int, batch: int, n_rows: int, seed: int) -> np.ndarray:
@@ -11,16 +11,9 @@ def rows_of_step(step: int, batch: int, n_rows: int, seed: int) -> np.ndarray:
     """
     places = np.arange(step * batch, (step + 1) * batch)
     epochs, within = np.divmod(places, n_rows)
-    return np.array(
-        [
-            epoch_order(n_rows, seed, int(e))[i]
-            for e, i in zip(epochs, within, strict=True)
-        ],
-        np.int64,
-    )
-
-
-@lru_cache(maxsize=4)
-def epoch_order(n_rows: int, seed: int, epoch: int) -> np.ndarray:
-    """The permutation of one epoch, from a counter-based generator."""
-    return np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(n_rows)
+    rows = np.empty(batch, np.int64)
+    for epoch in np.unique(epochs):
+        here = epochs == epoch
+        key = random_number(seed, int(epoch))
+        rows[here] = permute(within[here].astype(np.uint64), n_rows, key)
+    return rows

@@ -1,11 +1,8 @@
-"""Direct preference optimisation: raise the better answer, lower the worse one.
-
-Rafailov et al. 2023 (arXiv 2305.18290): the reward a policy implies is how much likelier
-it makes an answer than a frozen reference does, times ``beta``. No reward model and no
-sampling are needed; the loss is logistic regression on the difference of two rewards.
+"""Pairs of answers as tensors, with what a frozen reference model thinks of them.
 
 The reference's log-probabilities are computed once, before training, and kept with the
-pairs. Pairs are padded to one length on the right, where causal attention can't see.
+pairs. Pairs are padded to one length on the right, where causal attention can't see. What
+is minimised on them stands in losses.py.
 """
 
 from collections.abc import Sequence
@@ -14,36 +11,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from safetensors.numpy import load_file, save
-from torch import Tensor, nn
+from torch import nn
 
+from hornbook.align.losses import PreferenceBatch, log_probs
 from hornbook.align.messages import Preference, assistant
 from hornbook.align.order import rows_of_step
 from hornbook.align.sft import PAD, shifted
 from hornbook.core.errors import UserError
 from hornbook.core.files import atomic_file
 from hornbook.core.progress import Progress
-from hornbook.data.batch import IGNORE, TensorBatch
+from hornbook.data.batch import IGNORE
 from hornbook.tokenizer.base import Tokenizer
 from hornbook.tokenizer.chat import render_chat
-from hornbook.train.objective import Loss, Objective
 
 LENGTH_STEP = 16  # rows are padded to a multiple of this, as matrix kernels like it
-
-
-@dataclass(frozen=True)
-class PreferenceBatch(TensorBatch):
-    """Pairs of answers; along the second dimension the chosen one comes first.
-
-    tokens     (pairs, 2, time) int64
-    targets    (pairs, 2, time) int64: the next token within the answer, or ``IGNORE``
-    reference  (pairs, 2) float32: the frozen model's log-probability of each answer
-    """
-
-    tokens: Tensor
-    targets: Tensor
-    reference: Tensor
 
 
 @dataclass(frozen=True)
@@ -103,51 +85,6 @@ def encode_pairs(
             tokens[row, side, : len(inputs)] = inputs
             targets[row, side, : len(inputs)] = answers
     return PreferencePairs(tokens, targets, None, too_long)
-
-
-def log_probs(model: nn.Module, tokens: Tensor, targets: Tensor) -> Tensor:
-    """Log-probability of each row's targets in nats, summed in float32.
-
-    tokens, targets  (..., time); returns (...,)
-    """
-    flat = targets.flatten(0, -2)
-    logits = model(tokens.flatten(0, -2)).float()
-    losses = F.cross_entropy(
-        logits.flatten(0, 1), flat.flatten(), ignore_index=IGNORE, reduction="none"
-    )
-    return -losses.view(flat.shape).sum(-1).view(targets.shape[:-1])
-
-
-def dpo(beta: float, sft_weight: float = 0.0) -> Objective:
-    """The DPO objective; ``sft_weight`` times the chosen answer's loss per token is added.
-
-    The addition keeps the chosen answer from losing probability along with the rejected
-    one (Pang et al. 2024, arXiv 2404.19733). Metrics, summed over pairs like the loss:
-    ``reward_chosen``, ``reward_rejected``, ``margin``, ``accuracy``.
-    """
-
-    def objective(model: nn.Module, batch: PreferenceBatch) -> Loss:
-        policy = log_probs(model, batch.tokens, batch.targets)
-        rewards = beta * (policy - batch.reference)
-        margin = rewards[:, 0] - rewards[:, 1]
-        total = -F.logsigmoid(margin).sum()
-        if sft_weight:
-            lengths = (batch.targets[:, 0] != IGNORE).sum(-1)
-            total = total - sft_weight * (policy[:, 0] / lengths).sum()
-        return Loss(total, reward_metrics(rewards.detach()))
-
-    return objective
-
-
-def reward_metrics(rewards: Tensor) -> dict[str, Tensor]:
-    """What is watched during preference training, from rewards (pairs, 2)."""
-    chosen, rejected = rewards[:, 0], rewards[:, 1]
-    return {
-        "reward_chosen": chosen.sum(),
-        "reward_rejected": rejected.sum(),
-        "margin": (chosen - rejected).sum(),
-        "accuracy": (chosen > rejected).float().sum(),
-    }
 
 
 @torch.no_grad()
