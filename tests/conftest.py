@@ -59,8 +59,13 @@ def small_recipe(tmp_path_factory) -> Path:
     return path
 
 
-def start(*arguments: str) -> subprocess.Popen:
-    """The command line in a process of its own, which a test may kill."""
+@pytest.fixture(scope="session")
+def start():
+    """Starts the command line in a process of its own, which a test may kill."""
+    return start_command
+
+
+def start_command(*arguments: str) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, "-m", "hornbook.cli", *arguments],
         cwd=ROOT,
@@ -76,7 +81,7 @@ def start(*arguments: str) -> subprocess.Popen:
 def small_run(small_recipe, tmp_path_factory) -> Path:
     """The whole small run, done once for all tests that look at its results."""
     runs = tmp_path_factory.mktemp("runs")
-    process = start("run", str(small_recipe), "--runs", str(runs))
+    process = start_command("run", str(small_recipe), "--runs", str(runs))
     out, error = process.communicate(timeout=300)
     assert process.returncode == 0, error
     (runs / "small" / "stdout.txt").write_text(out)

@@ -66,8 +66,12 @@ def test_a_changed_key_redoes_what_depends_on_it_and_says_why(
     assert not untouched & again.keys()
 
 
-@pytest.mark.parametrize("key", ["pretrain.validate_every=3", "sft.train.checkpoint_every=1"])
-def test_how_often_to_look_changes_no_result_and_redoes_nothing(small_recipe, small_run, key):
+@pytest.mark.parametrize(
+    "key", ["pretrain.validate_every=3", "sft.train.checkpoint_every=1"]
+)
+def test_how_often_to_look_changes_no_result_and_redoes_nothing(
+    small_recipe, small_run, key
+):
     assert due(small_recipe, small_run, key) == {}
 
 
@@ -86,18 +90,26 @@ def test_a_changed_source_file_redoes_the_data(tmp_path, small_recipe):
 
 
 def test_two_processes_never_work_on_one_run(tmp_path):
-    with locked(tmp_path), pytest.raises(UserError, match="Another process"), locked(tmp_path):
+    with (
+        locked(tmp_path),
+        pytest.raises(UserError, match="Another process"),
+        locked(tmp_path),
+    ):
         pass
 
 
-def test_a_model_directory_opens_in_transformers_with_the_same_logits_and_ids(small_run):
+def test_a_model_directory_opens_in_transformers_with_the_same_logits_and_ids(
+    small_run,
+):
     transformers = pytest.importorskip("transformers")
     from hornbook.model.huggingface import load_model
     from hornbook.tokenizer.base import load_tokenizer
 
     for stage in ("pretrain", "dpo"):
         directory = small_run / stage / "model"
-        theirs = transformers.AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32)
+        theirs = transformers.AutoModelForCausalLM.from_pretrained(
+            directory, dtype=torch.float32
+        )
         tokenizer = transformers.AutoTokenizer.from_pretrained(directory)
         text = "def parse(self, text):\n    return [x for x in text if x != 'é']\n"
         ids = load_tokenizer(directory).encode(text)
@@ -123,7 +135,9 @@ def test_the_chat_template_gives_transformers_the_ids_we_train_on(small_run):
     assert ids == render_chat(load_tokenizer(directory), messages).ids.tolist()
 
 
-def test_a_removed_stage_directory_is_made_again_and_nothing_else(small_recipe, small_run, tmp_path):
+def test_a_removed_stage_directory_is_made_again_and_nothing_else(
+    small_recipe, small_run, tmp_path
+):
     copy = tmp_path / "small"
     shutil.copytree(small_run, copy)
     shutil.rmtree(copy / "filter")
