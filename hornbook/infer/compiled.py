@@ -32,7 +32,8 @@ class CompiledStep:
 
         The rows grow by their token. Raises ValueError when one has no room.
         """
-        numba.set_num_threads(min(torch.get_num_threads(), numba.get_num_threads()))
+        threads = min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)
+        numba.set_num_threads(threads)
         rows = len(tokens)
         lengths = np.array(cache.lengths[:rows])
         cache.window(0, rows, 1)
