@@ -1,5 +1,169 @@
-"""The command line: every command of Hornbook, each a few lines that call a room."""
+"""The command line: every command of Hornbook, each a few lines that call a room.
+
+Heavy rooms are imported inside the commands, so that ``hornbook --help`` answers at once.
+"""
+
+import errno
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hornbook import __version__
+from hornbook.core.errors import UserError
+
+RUNS = click.option(
+    "--runs",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs"),
+    show_default=True,
+    help="The folder that holds the runs.",
+)
+SET = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override any key of the recipe, e.g. --set pretrain.steps=100.",
+)
+DEVICE = click.option(
+    "--device", default="auto", show_default=True, help="auto, cpu, cuda or mps."
+)
+MODEL = click.argument("model", type=click.Path(path_type=Path))
+STAGE = click.option("--stage", help="Which model of a run: pretrain, sft or dpo.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="hornbook")
+def commands() -> None:
+    """Build a large language model from scratch: raw text in, a chat model out."""
+
+
+@commands.command()
+@click.argument("recipe")
+@RUNS
+@SET
+@DEVICE
+@click.option("--until", metavar="STAGE", help="Stop after this stage.")
+def run(
+    recipe: str, runs: Path, overrides: tuple[str, ...], device: str, until: str | None
+) -> None:
+    """Run RECIPE: the name of one that comes with Hornbook, or a .toml file of yours.
+
+    Stages that are done and current are skipped, one that was cut off goes on, and those a
+    change invalidates are redone.
+    """
+    from hornbook.recipe import load
+    from hornbook.run import run_recipe
+
+    run_recipe(load(recipe, overrides), runs, device, until)
+
+
+@commands.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--text", help="The file or folder to learn from.")
+def new(path: Path, text: str | None) -> None:
+    """Write a commented recipe to PATH, to start from."""
+    from hornbook.recipe import write_new
+
+    write_new(path, text)
+    click.echo(f"Wrote {path}. Look through it, then: hornbook run {path}")
+
+
+@commands.command()
+def recipes() -> None:
+    """List the recipes that come with Hornbook."""
+    from hornbook.recipe import first_comment, shipped_recipes
+
+    for name, path in shipped_recipes().items():
+        click.echo(f"{name:14} {first_comment(path)}")
+
+
+@commands.command()
+@MODEL
+@STAGE
+@click.option("--system", help="Instructions the model gets before the conversation.")
+@click.option(
+    "--temperature", type=click.FloatRange(min=0), default=0.6, show_default=True
+)
+@click.option("--top-k", type=click.IntRange(min=0), default=50, show_default=True)
+@click.option(
+    "--max-tokens", type=click.IntRange(min=1), default=200, show_default=True
+)
+@click.option("--seed", type=int, default=0, show_default=True)
+@DEVICE
+def chat(
+    model: Path, stage: str | None, system: str | None, device: str, **sampling: Any
+) -> None:
+    """Talk to MODEL: a run (runs/hello) or a model directory. Ctrl-D ends it."""
+    from hornbook.infer.config import SamplingConfig
+    from hornbook.talk import chat_in_terminal
+
+    chat_in_terminal(model, stage, system, SamplingConfig(**sampling), device)
+
+
+@commands.command()
+@MODEL
+@STAGE
+@click.option(
+    "--prompt", default="", help="The text to go on from; - reads it from input."
+)
+@click.option(
+    "--temperature", type=click.FloatRange(min=0), default=0.8, show_default=True
+)
+@click.option("--top-k", type=click.IntRange(min=0), default=0, help="0: no limit.")
+@click.option("--top-p", type=click.FloatRange(0, 1), default=1.0, help="1: no limit.")
+@click.option("--min-p", type=click.FloatRange(0, 1), default=0.0, help="0: no limit.")
+@click.option(
+    "--max-tokens", type=click.IntRange(min=1), default=200, show_default=True
+)
+@click.option("--seed", type=int, default=0, show_default=True)
+@DEVICE
+def generate(
+    model: Path, stage: str | None, prompt: str, device: str, **sampling: Any
+) -> None:
+    """Let MODEL, a run or a model directory, go on from a prompt."""
+    from hornbook.infer.config import SamplingConfig
+    from hornbook.talk import complete
+
+    text = sys.stdin.read() if prompt == "-" else prompt
+    complete(model, stage, text, SamplingConfig(**sampling), device)
 
 
 def main() -> None:
-    """Entry point of the ``hornbook`` command."""
+    """Entry point of the ``hornbook`` command: a user's mistakes end in one sentence."""
+    try:
+        commands(standalone_mode=False)
+    except UserError as error:
+        _stop(f"hornbook: {error}", 1)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        _stop(
+            "\nStopped. What was finished is kept; the same command goes on from there.",
+            130,
+        )
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        _stop(disk_full(error.filename), 1)
+
+
+def disk_full(name: str | None) -> str:
+    """The sentence for a disk without room."""
+    where = f" while writing {name}" if name else ""
+    return (
+        f"hornbook: The disk is full{where}. Nothing half-written was kept as whole; "
+        "free some room and run the same command again."
+    )
+
+
+def _stop(message: str, status: int) -> None:
+    click.echo(message, err=True)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,14 +1,24 @@
 """Settings of post-training: chat data, instruction tuning, preferences."""
 
+from typing import Annotated, Literal
+
+import msgspec
+
 from hornbook.core.settings import Count, NonNegativeFloat, Positive, Settings
 from hornbook.train.config import TrainConfig
 
 
 class ChatDataConfig(Settings, frozen=True):
-    """Instruction and preference pairs made from the docstrings of the run's own documents."""
+    """Conversations and preferences: made from the run's own documents, or read from files.
 
+    ``path`` names a .jsonl or .json file, or a folder of them, holding messages, Alpaca,
+    ShareGPT or preference records; ``holdout`` is the share kept for validation then.
+    """
+
+    path: str = ""
+    holdout: Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)] = 0.05
     max_pairs: Count = 20_000
-    max_answer_chars: Count = 400
+    max_answer_chars: Count = 400  # of answers made from documents
 
 
 class SFTConfig(Settings, frozen=True):
@@ -19,10 +29,16 @@ class SFTConfig(Settings, frozen=True):
 
 
 class DPOConfig(Settings, frozen=True):
-    """Direct preference optimisation (Rafailov et al. 2023, arXiv 2305.18290)."""
+    """Preference optimisation: DPO (Rafailov et al. 2023) or one of its kin.
+
+    ``beta`` is how closely the policy keeps to its reference. ``sft_weight`` adds the chosen
+    answer's own loss; ``label_smoothing`` is the share of labels believed wrong (dpo), and
+    ``target_margin`` the lead a chosen answer must have (simpo).
+    """
 
     train: TrainConfig
+    loss: Literal["dpo", "ipo", "simpo", "orpo"] = "dpo"
     beta: Positive = 0.1
-    sft_weight: NonNegativeFloat = (
-        0.0  # adds the chosen answer's own loss; 0 is plain DPO
-    )
+    sft_weight: NonNegativeFloat = 0.0
+    label_smoothing: Annotated[float, msgspec.Meta(ge=0.0, lt=0.5)] = 0.0
+    target_margin: NonNegativeFloat = 0.5

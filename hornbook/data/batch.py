@@ -27,6 +27,12 @@ class TensorBatch:
         """The number of things the loss sums over: rows, unless a subclass says otherwise."""
         return float(self.size)
 
+    @property
+    def n_tokens(self) -> int:
+        """How many tokens the model reads, padding included: the unit of throughput."""
+        first = next(getattr(self, f.name) for f in fields(self))
+        return first.numel()
+
     def split(self, micro_batch: int) -> list[Self]:
         """Pieces of at most ``micro_batch`` rows; 0 means all rows at once."""
         if not micro_batch or micro_batch >= self.size:

@@ -38,7 +38,14 @@ class FilterConfig(Settings, frozen=True):
 
     enabled: bool = True
     min_bytes: NonNegative = 200
-    max_bytes: Count = 1_000_000
+    max_bytes: Count = 10_000_000
+    drop_generated: bool = (
+        True  # a comment at the top says that a program wrote the file
+    )
+    max_digit_share: Fraction = 0.2  # of visible characters: tables of numbers
+    max_symbol_share: Fraction = 0.33  # neither letters nor digits: tables, ASCII art
+    max_word_length: Count = 1000  # ASCII without a space: base64, minified scripts
+    max_duplicate_lines: Fraction = 0.5  # of the characters: in lines seen before
 
 
 class DedupConfig(Settings, frozen=True):

@@ -16,7 +16,9 @@ class TrainConfig(Settings, frozen=True):
     """One run of the training loop.
 
     A step takes ``batch`` sequences, ``micro_batch`` at a time (0: all at once).
-    ``warmup`` and ``final`` are shares: of the steps, and of the peak learning rate.
+    ``warmup`` and ``decay`` are shares of the steps, ``final`` of the peak learning rate.
+    ``auto`` takes bfloat16 where the processor multiplies it natively, and compiles where a
+    compiler is found and the run is long enough to pay for it.
     """
 
     steps: Count
@@ -31,10 +33,15 @@ class TrainConfig(Settings, frozen=True):
     weight_decay: NonNegativeFloat = 0.0
     schedule: Literal["cosine", "wsd"] = "cosine"
     warmup: Fraction = 0.02
+    decay: Fraction = 0.4  # of the steps, under "wsd"
     final: Fraction = 0.1
     clip: NonNegativeFloat = 1.0  # global gradient norm; 0 for none
-    precision: Literal["float32", "bfloat16"] = "bfloat16"
-    compile: bool = True
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    compile: Literal["auto", "yes", "no"] = "auto"
     validate_every: NonNegative = 0  # steps; 0: only at the end
     checkpoint_every: NonNegative = 0  # steps; 0: only at the end
     sample_every: NonNegative = 0  # steps; 0: never
+
+
+# Keys that say how often to look or to save, not what the weights become.
+CADENCE = ("validate_every", "checkpoint_every", "sample_every")

@@ -1,0 +1,149 @@
+"""One record of a chat data set, whatever its shape, as conversations and preferences.
+
+Recognised by their keys: messages (OpenAI), conversations (ShareGPT), instruction and
+output (Alpaca, Dolly), prompt and completion, question and answer (GSM8K), chosen and
+rejected (as texts, as lists of messages, or as HH-RLHF's "Human: … Assistant: …").
+"""
+
+import re
+from typing import Any
+
+import msgspec
+
+from hornbook.align.messages import (
+    ROLES,
+    Conversation,
+    Message,
+    Preference,
+    assistant,
+    user,
+)
+
+ROLE_NAMES = {role: role for role in ROLES} | {
+    "human": "user",
+    "prompter": "user",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "bot": "assistant",
+    "model": "assistant",
+    "function_call": "assistant",
+    "function": "tool",
+    "observation": "tool",
+    "developer": "system",
+}
+QUESTION_KEYS = ("instruction", "prompt", "question", "query")
+CONTEXT_KEYS = ("input", "context")
+ANSWER_KEYS = ("output", "response", "completion", "answer")
+HH_TURN = re.compile(r"\n\n(Human|Assistant):")
+
+
+def read_record(record: Any) -> list[Conversation | Preference]:
+    """What one record holds. Raises ValueError saying why it can't be used."""
+    if isinstance(record, str):
+        raise ValueError(record)
+    if not isinstance(record, dict):
+        raise ValueError("not an object with keys")
+    if "chosen" in record and "rejected" in record:
+        preference = _preference(record)
+        chosen = [*preference.prompt, assistant(preference.chosen)]
+        return [Conversation(chosen), preference]
+    for key in ("messages", "conversations", "conversation"):
+        if key in record:
+            return [Conversation(_conversation(record[key], record.get("system")))]
+    question, answer = _question(record), _first(record, ANSWER_KEYS)
+    if question is None or answer is None:
+        raise ValueError(f"no known shape, its keys are {', '.join(record) or 'none'}")
+    return [Conversation(_conversation([*question, assistant(answer)], None))]
+
+
+def read_messages(value: Any) -> list[Message]:
+    """Messages in our own form. Raises ValueError naming the message that has a fault."""
+    if not isinstance(value, list) or not value:
+        raise ValueError("no messages")
+    return [_message(message, number) for number, message in enumerate(value, 1)]
+
+
+def _message(message: Any, number: int) -> Message:
+    if not isinstance(message, dict):
+        raise ValueError(f"message {number} is not an object")
+    name = message.get("role", message.get("from"))
+    if name is None:
+        raise ValueError(f"message {number} has no role")
+    role = ROLE_NAMES.get(str(name).lower())
+    if role is None:
+        raise ValueError(f"message {number} has the unknown role '{name}'")
+    content = _text(_first(message, ("content", "value", "text")))
+    calls = message.get("tool_calls")
+    if not content.strip() and calls:
+        content = msgspec.json.encode(calls).decode()
+    if not content.strip() and role in ("user", "assistant"):
+        whose = "answer" if role == "assistant" else "question"
+        raise ValueError(f"message {number} is an empty {whose}")
+    return {"role": role, "content": content}
+
+
+def _text(content: Any) -> str:
+    """Plain text, or the text parts of a list of parts."""
+    if isinstance(content, list):
+        parts = (part.get("text") for part in content if isinstance(part, dict))
+        return "".join(part for part in parts if isinstance(part, str))
+    return content if isinstance(content, str) else ""
+
+
+def _conversation(value: Any, system: Any) -> list[Message]:
+    """Messages up to the last answer; a last question nobody answered is left off."""
+    messages = read_messages(value)
+    while messages and messages[-1]["role"] != "assistant":
+        messages.pop()
+    if not messages:
+        raise ValueError("no answer by the assistant")
+    if isinstance(system, str) and system.strip() and messages[0]["role"] != "system":
+        messages.insert(0, {"role": "system", "content": system})
+    return messages
+
+
+def _preference(record: dict[str, Any]) -> Preference:
+    chosen, rejected = (_dialogue(record[key]) for key in ("chosen", "rejected"))
+    prompt = _question(record) or chosen[:-1]
+    if not prompt:
+        raise ValueError("chosen and rejected have no prompt")
+    if len(chosen) > 1 and chosen[:-1] != rejected[:-1]:
+        raise ValueError("chosen and rejected answer different prompts")
+    answers = chosen[-1]["content"], rejected[-1]["content"]
+    if answers[0] == answers[1]:
+        raise ValueError("chosen and rejected are the same")
+    return Preference(prompt, *answers)
+
+
+def _dialogue(value: Any) -> list[Message]:
+    """The turns of one side of a preference, the answer last."""
+    if isinstance(value, str) and HH_TURN.match(value):
+        _, *parts = HH_TURN.split(value)
+        pairs = zip(parts[::2], parts[1::2], strict=True)
+        value = [{"role": role, "content": text.strip()} for role, text in pairs]
+    elif isinstance(value, str):
+        value = [assistant(value)]
+    elif isinstance(value, dict):
+        value = [value]
+    messages = read_messages(value)
+    if messages[-1]["role"] != "assistant":
+        raise ValueError("a preference must end in an answer")
+    return messages
+
+
+def _question(record: dict[str, Any]) -> list[Message] | None:
+    """The prompt of a record that is not a list of turns; None when it has none."""
+    asked = _first(record, QUESTION_KEYS)
+    if isinstance(asked, list):
+        return read_messages(asked)
+    if not isinstance(asked, str) or not asked.strip():
+        return None
+    context = _first(record, CONTEXT_KEYS)
+    context = context if isinstance(context, str) and context.strip() else ""
+    system = record.get("system")
+    start = [{"role": "system", "content": system}] if isinstance(system, str) else []
+    return [*start, user(f"{asked}\n\n{context}" if context else asked)]
+
+
+def _first(record: dict[str, Any], keys: tuple[str, ...]) -> Any:
+    return next((record[key] for key in keys if record.get(key) is not None), None)

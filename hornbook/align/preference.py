@@ -1,0 +1,161 @@
+"""Pairs of answers as tensors, with what a frozen reference model thinks of them.
+
+The reference's log-probabilities are computed once, before training, and kept with the
+pairs. Pairs are padded to one length on the right, where causal attention can't see. What
+is minimised on them stands in losses.py.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.numpy import load_file, save
+from torch import nn
+
+from hornbook.align.losses import PreferenceBatch, log_probs
+from hornbook.align.messages import Preference, assistant
+from hornbook.align.order import rows_of_step
+from hornbook.align.sft import PAD, shifted
+from hornbook.core.errors import UserError
+from hornbook.core.files import atomic_file
+from hornbook.core.progress import Progress
+from hornbook.data.batch import IGNORE
+from hornbook.tokenizer.base import Tokenizer
+from hornbook.tokenizer.chat import render_chat
+
+LENGTH_STEP = 16  # rows are padded to a multiple of this, as matrix kernels like it
+
+
+@dataclass(frozen=True)
+class PreferencePairs:
+    """All pairs of a split as arrays, shaped as in :class:`PreferenceBatch`.
+
+    ``reference`` is None until :func:`with_reference` has filled it in.
+    """
+
+    tokens: np.ndarray
+    targets: np.ndarray
+    reference: np.ndarray | None = None
+    too_long: int = 0
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Answer tokens (pairs, 2), the closing ``<|end|>`` included."""
+        return (self.targets != IGNORE).sum(-1)
+
+    def batch(self, rows: np.ndarray | slice) -> PreferenceBatch:
+        """The chosen pairs as tensors."""
+        if self.reference is None:
+            raise ValueError("these pairs have no reference yet; see with_reference")
+        tokens, targets = self.tokens[rows], self.targets[rows]
+        return PreferenceBatch(
+            torch.from_numpy(tokens.astype(np.int64)),
+            torch.from_numpy(targets.astype(np.int64)),
+            torch.from_numpy(self.reference[rows]),
+        )
+
+
+def encode_pairs(
+    preferences: Sequence[Preference], tokenizer: Tokenizer, context_length: int
+) -> PreferencePairs:
+    """Encode and pad pairs; one of which either side is too long is left out and counted."""
+    rows, too_long = [], 0
+    for preference in preferences:
+        sides = []
+        for answer in (preference.chosen, preference.rejected):
+            chat = render_chat(tokenizer, [*preference.prompt, assistant(answer)])
+            first = len(render_chat(tokenizer, preference.prompt).ids)
+            chat.mask[:first] = 0  # earlier answers belong to the prompt
+            sides.append(shifted(chat))
+        fits = max(len(tokens) for tokens, _ in sides) <= context_length
+        too_long += not fits
+        if fits:
+            rows.append(sides)
+    longest = max((len(tokens) for row in rows for tokens, _ in row), default=0)
+    time = min(-(-longest // LENGTH_STEP) * LENGTH_STEP, context_length)
+    tokens = np.full((len(rows), 2, time), tokenizer.special[PAD], np.int32)
+    targets = np.full((len(rows), 2, time), IGNORE, np.int32)
+    for row, sides in enumerate(rows):
+        for side, (inputs, answers) in enumerate(sides):
+            tokens[row, side, : len(inputs)] = inputs
+            targets[row, side, : len(inputs)] = answers
+    return PreferencePairs(tokens, targets, None, too_long)
+
+
+@torch.no_grad()
+def with_reference(
+    pairs: PreferencePairs, model: nn.Module, batch: int, device: torch.device
+) -> PreferencePairs:
+    """The same pairs with the log-probabilities ``model`` gives each answer.
+
+    Run it under the precision that training will use, so that the first step's rewards
+    start at zero.
+    """
+    was_training = model.training
+    model.eval().to(device)
+    found = []
+    with Progress("reference", total=len(pairs), unit="pair") as progress:
+        for start in range(0, len(pairs), batch):
+            rows = slice(start, start + batch)
+            arrays = pairs.tokens[rows], pairs.targets[rows]
+            tensors = (torch.from_numpy(a.astype(np.int64)).to(device) for a in arrays)
+            found.append(log_probs(model, *tensors).cpu().numpy())
+            progress.advance(len(found[-1]))
+    model.train(was_training)
+    reference = np.concatenate([*found, np.empty((0, 2), np.float32)])
+    return PreferencePairs(
+        pairs.tokens, pairs.targets, reference.astype(np.float32), pairs.too_long
+    )
+
+
+def save_pairs(pairs: PreferencePairs, path: Path) -> None:
+    """Write pairs and reference as safetensors; a resumed run reads exactly these numbers."""
+    assert pairs.reference is not None
+    arrays = {
+        "tokens": pairs.tokens,
+        "targets": pairs.targets,
+        "reference": pairs.reference,
+        "too_long": np.array(pairs.too_long),
+    }
+    with atomic_file(path) as handle:
+        handle.write(save(arrays))
+
+
+def load_pairs(path: Path) -> PreferencePairs:
+    """What :func:`save_pairs` wrote."""
+    if not path.is_file():
+        raise UserError(f"{path} does not exist.")
+    arrays = load_file(path)
+    return PreferencePairs(
+        arrays["tokens"],
+        arrays["targets"],
+        arrays["reference"],
+        int(arrays["too_long"]),
+    )
+
+
+@dataclass(frozen=True)
+class PreferenceBatches:
+    """A batch source: ``batches(step)`` depends on the pairs, the seed and the step alone."""
+
+    pairs: PreferencePairs
+    batch: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        if not len(self.pairs):
+            raise UserError(
+                f"There are no preference pairs to train on: {self.pairs.too_long} were "
+                "longer than 'model.context_length', and the chat data held no others."
+            )
+
+    def __call__(self, step: int) -> PreferenceBatch:
+        """Step ``step``'s batch, ``(batch, 2, time)``."""
+        return self.pairs.batch(
+            rows_of_step(step, self.batch, len(self.pairs), self.seed)
+        )

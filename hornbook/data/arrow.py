@@ -1,0 +1,24 @@
+"""The bytes behind an Arrow column of texts, without a copy."""
+
+import numpy as np
+import pyarrow as pa
+
+
+def text_buffers(texts: pa.LargeStringArray) -> tuple[np.ndarray, np.ndarray]:
+    """``(bytes, offsets)``: text ``i`` is UTF-8 at ``bytes[offsets[i]:offsets[i + 1]]``."""
+    _, offsets, data = texts.buffers()
+    ends = np.frombuffer(offsets, np.int64)[
+        texts.offset : texts.offset + len(texts) + 1
+    ]
+    bytes_ = np.frombuffer(data, np.uint8) if data else np.zeros(0, np.uint8)
+    return bytes_, ends
+
+
+def column_texts(table: pa.Table) -> pa.LargeStringArray:
+    """The texts of a table as one array."""
+    return table.column("text").combine_chunks()
+
+
+def text_sizes(table: pa.Table) -> np.ndarray:
+    """UTF-8 bytes of each text of a table, int64."""
+    return np.diff(text_buffers(column_texts(table))[1])

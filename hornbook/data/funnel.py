@@ -1,0 +1,137 @@
+"""The funnel: how many documents and bytes enter and leave each stage, and why they left.
+
+A stage counts with a :class:`Tally` and returns its :meth:`~Tally.facts`, a plain
+dictionary that goes into the run's manifest; :func:`rows` and :func:`table` show a list
+of them.
+"""
+
+from collections import defaultdict
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from hornbook.data.documents import Document
+
+MAX_EXAMPLES = 10  # per reason
+EXAMPLE_CHARACTERS = 300
+MAX_LISTED = 200  # skipped things listed by name; all are counted
+
+
+class Tally:
+    """Counts what a stage takes in, keeps, drops (with a reason) and skips."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.documents_in = self.documents_out = self.bytes_in = self.bytes_out = 0
+        self.reasons: dict[str, dict[str, int]] = {}
+        self.examples: dict[str, list[dict[str, str]]] = {}
+        self.skipped: list[dict[str, str]] = []
+        self.skipped_count: dict[str, int] = defaultdict(int)
+
+    def take(self, documents: int, size: int) -> None:
+        """Count documents that entered, and their bytes."""
+        self.documents_in += documents
+        self.bytes_in += size
+
+    def keep(self, documents: int, size: int) -> None:
+        """Count documents that leave for the next stage, and their bytes."""
+        self.documents_out += documents
+        self.bytes_out += size
+
+    def drop(self, document: Document, reason: str, note: str = "") -> None:
+        """Count one document that goes no further; the first few per reason are shown."""
+        self.count_dropped(reason, len(document.text.encode()))
+        shown = self.examples.setdefault(reason, [])
+        if len(shown) < MAX_EXAMPLES:
+            text = document.text[:EXAMPLE_CHARACTERS]
+            example = {"id": document.id, "path": document.path, "text": text}
+            shown.append(example | ({"note": note} if note else {}))
+
+    def count_dropped(self, reason: str, size: int) -> None:
+        """Count one dropped document without showing it."""
+        counts = self.reasons.setdefault(reason, {"documents": 0, "bytes": 0})
+        counts["documents"] += 1
+        counts["bytes"] += size
+
+    def needs_example(self, reason: str) -> bool:
+        """Whether another example of ``reason`` would still be kept."""
+        return len(self.examples.get(reason, ())) < MAX_EXAMPLES
+
+    def skip(self, path: str, reason: str) -> None:
+        """Count something that never became a document: a stray file, a broken record.
+
+        ``reason`` may end in a detail in brackets, which is listed but not counted apart.
+        """
+        self.skipped_count[reason.partition(" (")[0]] += 1
+        if len(self.skipped) < MAX_LISTED:
+            self.skipped.append({"path": path, "reason": reason})
+
+    def facts(self, **more: Any) -> dict[str, Any]:
+        """What the run stores: plain data, reasons from the most to the least bytes."""
+        order = sorted(self.reasons, key=lambda r: (-self.reasons[r]["bytes"], r))
+        return {
+            "name": self.name,
+            "documents_in": self.documents_in,
+            "documents_out": self.documents_out,
+            "bytes_in": self.bytes_in,
+            "bytes_out": self.bytes_out,
+            "reasons": {reason: self.reasons[reason] for reason in order},
+            "examples": {r: self.examples[r] for r in order if r in self.examples},
+            "skipped": self.skipped,
+            "skipped_count": dict(sorted(self.skipped_count.items())),
+        } | more
+
+
+def rows(stages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One plain row per stage, and under it one per reason that documents were dropped for.
+
+    Each has ``stage, reason, documents, bytes, share``: for a stage what left it and the
+    share of the first stage's bytes; for a reason what it took and its share of the
+    stage's input.
+    """
+    first = next((stage["bytes_in"] for stage in stages if stage["bytes_in"]), 0)
+    result = []
+    for stage in stages:
+        result.append(
+            {
+                "stage": stage["name"],
+                "reason": "",
+                "documents": stage["documents_out"],
+                "bytes": stage["bytes_out"],
+                "share": stage["bytes_out"] / max(first, 1),
+            }
+        )
+        result += [
+            {
+                "stage": stage["name"],
+                "reason": reason,
+                "documents": -counts["documents"],
+                "bytes": -counts["bytes"],
+                "share": counts["bytes"] / max(stage["bytes_in"], 1),
+            }
+            for reason, counts in stage["reasons"].items()
+        ]
+    return result
+
+
+def table(stages: list[dict[str, Any]]) -> Table:
+    """The funnel as a table for the terminal."""
+    drawn = Table(title="What came through", title_justify="left")
+    drawn.add_column("stage")
+    for name in ("documents", "MB", "share"):
+        drawn.add_column(name, justify="right")
+    for row in rows(stages):
+        dropped = bool(row["reason"])
+        drawn.add_row(
+            escape(f"  − {row['reason']}" if dropped else row["stage"]),
+            f"{row['documents']:,}",
+            f"{row['bytes'] / 1e6:,.2f}",
+            f"{'−' if dropped else ''}{100 * row['share']:.1f} %",
+            style="dim" if dropped else "",
+        )
+    for stage in stages:
+        skipped = sum(stage.get("skipped_count", {}).values())
+        if skipped:
+            drawn.add_row(f"  ({skipped:,} skipped in {escape(stage['name'])})")
+    return drawn

@@ -1,0 +1,197 @@
+"""MinHash: short signatures whose agreement estimates how much two texts have in common.
+
+A text is the set of its shingles (runs of n words). For a random order of all shingles,
+the chance that two sets share their smallest one is their Jaccard similarity (Broder 1997);
+112 such minima, one per random hash, are a signature. Signatures are cut into bands, and
+texts that agree on all rows of some band become candidates: at 14 bands of 8 rows a pair
+of similarity s is found with probability 1 - (1 - s^8)^14, half of them at s = 0.69.
+
+Everything runs over the UTF-8 bytes of an Arrow batch; no Python string is made per word.
+"""
+
+from functools import cache
+
+import numpy as np
+from numba import njit
+
+from hornbook.data.characters import (
+    DIGIT,
+    LETTER,
+    TABLE_SIZE,
+    code_point,
+    kinds,
+    mix,
+)
+
+FNV_START, FNV_PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
+SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio, odd
+SEED = 1
+SEPARATOR, PART, WHOLE = 0, 1, 2  # ends a word, belongs to one, is one by itself
+
+
+@cache
+def word_tables() -> tuple[np.ndarray, np.ndarray]:
+    """``(role, folded)`` per code point: what it does to words, and its lower case.
+
+    Scripts written without blanks (Chinese, Japanese, Thai and others) give one word per
+    character; everywhere else words are runs of letters, digits, marks and underscores.
+    """
+    kind = kinds()
+    role = np.where((kind == LETTER) | (kind == DIGIT), PART, SEPARATOR).astype(
+        np.uint8
+    )
+    role[ord("_")] = PART
+    for first, last in (
+        (0x0E00, 0x0EFF),  # Thai, Lao
+        (0x1000, 0x109F),  # Myanmar
+        (0x1780, 0x17FF),  # Khmer
+        (0x2E80, 0xA4CF),  # Chinese, Japanese, Yi
+        (0xF900, 0xFAFF),  # compatibility ideographs
+        (0x20000, TABLE_SIZE - 1),  # rare ideographs
+    ):
+        span = role[first : last + 1]
+        span[span == PART] = WHOLE
+    folded = np.arange(TABLE_SIZE, dtype=np.uint32)
+    for code in range(0x2000):
+        lower = chr(code).lower()
+        if len(lower) == 1:
+            folded[code] = ord(lower)
+    return role, folded
+
+
+@njit(nogil=True, cache=True)
+def shingle_hashes(buffer, start, end, role, folded, n, ring, out):
+    """Write the 64-bit hash of every run of ``n`` words of one text to ``out``.
+
+    Returns how many there are; 0 for a text of fewer than ``n`` words. ``ring`` is scratch
+    space for ``n`` numbers; ``out`` needs room for one per byte.
+    """
+    leaving = np.uint64(1)
+    for _ in range(n):
+        leaving *= SPREAD
+    ring[:n] = 0
+    rolling, word, h = np.uint64(0), np.uint64(0), FNV_START
+    words = found = slot = 0
+    inside = False
+    i = start
+    while i <= end:
+        if i == end:
+            what, letter, size = SEPARATOR, np.uint64(0), 1
+        elif buffer[i] < 0x80:
+            what, letter, size = role[buffer[i]], np.uint64(folded[buffer[i]]), 1
+        else:
+            code, size = code_point(buffer, i, end)
+            known = code < TABLE_SIZE
+            what = role[code] if known else SEPARATOR
+            letter = np.uint64(folded[code]) if known else np.uint64(0)
+        i += size
+        if what == PART:
+            h = (h ^ letter) * FNV_PRIME
+            inside = True
+            continue
+        for turn in range(
+            2
+        ):  # the word that ends here, then one that is a single character
+            if turn == 0 and inside:
+                word = h ^ (h >> np.uint64(29))
+            elif turn == 1 and what == WHOLE:
+                word = letter * FNV_PRIME
+            else:
+                continue
+            rolling = rolling * SPREAD + word - ring[slot] * leaving
+            ring[slot] = word
+            slot = slot + 1 if slot + 1 < n else 0
+            words += 1
+            if words >= n:
+                out[found] = mix(rolling)
+                found += 1
+        h, inside = FNV_START, False
+    return found
+
+
+@cache
+def affine_family(hashes: int) -> tuple[np.ndarray, np.ndarray]:
+    """``a, b`` of ``hashes`` functions ``x -> a x + b mod 2^32``, ``a`` odd: permutations."""
+    random = np.random.Generator(np.random.Philox(SEED))
+    a = random.integers(0, 2**31, hashes, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
+    return a, random.integers(0, 2**32, hashes, dtype=np.uint32)
+
+
+def band_keys(
+    buffer: np.ndarray, offsets: np.ndarray, ngram: int, bands: int, rows: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """``(keys (bands, texts) uint64, shingles (texts,) int64)`` of a batch of texts.
+
+    Texts that agree on a key are candidates. One without shingles has no meaningful keys.
+    """
+    a, b = affine_family(bands * rows)
+    keys = np.zeros((bands, offsets.size - 1), np.uint64)
+    shingles = np.zeros(offsets.size - 1, np.int64)
+    _band_keys(buffer, offsets, *word_tables(), ngram, rows, a, b, keys, shingles)
+    return keys, shingles
+
+
+@njit(nogil=True, cache=True)
+def _band_keys(buffer, offsets, role, folded, n, rows, a, b, keys, shingles):
+    longest = np.int64(0)
+    for d in range(offsets.size - 1):
+        longest = max(longest, offsets[d + 1] - offsets[d])
+    hashes = np.empty(longest + 1, np.uint64)
+    short = np.empty(longest + 1, np.uint32)
+    ring = np.zeros(n, np.uint64)
+    for d in range(offsets.size - 1):
+        count = shingle_hashes(
+            buffer, offsets[d], offsets[d + 1], role, folded, n, ring, hashes
+        )
+        shingles[d] = count
+        if count == 0:
+            continue
+        for i in range(count):
+            short[i] = np.uint32(hashes[i] >> np.uint64(32))
+        for band in range(keys.shape[0]):
+            key = np.uint64(band + 1)
+            for row in range(rows):
+                j = band * rows + row
+                smallest = _minimum(short, count, a[j], b[j])
+                key = mix(key * SPREAD + np.uint64(smallest))
+            keys[band, d] = key
+
+
+@njit(nogil=True, cache=True)
+def _minimum(values, count, a, b):
+    """The smallest of ``a x + b mod 2^32``: the loop that the compiler turns into SIMD."""
+    smallest = np.uint32(0xFFFFFFFF)
+    for i in range(count):
+        smallest = min(smallest, np.uint32(a * values[i] + b))
+    return smallest
+
+
+def shingle_sets(
+    buffer: np.ndarray, offsets: np.ndarray, wanted: np.ndarray, ngram: int
+) -> list[np.ndarray]:
+    """The sorted distinct shingle hashes (uint32) of the texts at the indices ``wanted``."""
+    role, folded = word_tables()
+    ring = np.zeros(ngram, np.uint64)
+    sets = []
+    for d in wanted:
+        start, end = offsets[d], offsets[d + 1]
+        out = np.empty(end - start + 1, np.uint64)
+        count = shingle_hashes(buffer, start, end, role, folded, ngram, ring, out)
+        sets.append(np.unique((out[:count] >> np.uint64(32)).astype(np.uint32)))
+    return sets
+
+
+@njit(nogil=True, cache=True)
+def jaccard(left, right):
+    """The share of common members of two sorted sets: |A and B| / |A or B|."""
+    i = j = common = 0
+    while i < left.size and j < right.size:
+        if left[i] == right[j]:
+            common += 1
+            i += 1
+            j += 1
+        elif left[i] < right[j]:
+            i += 1
+        else:
+            j += 1
+    return common / max(left.size + right.size - common, 1)

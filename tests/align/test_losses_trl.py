@@ -1,0 +1,121 @@
+"""DPO and IPO against TRL's own trainer, on a Hugging Face model and the same batch."""
+
+from collections import defaultdict
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from hornbook.align.config import DPOConfig
+from hornbook.align.losses import PreferenceBatch, log_probs, preference_objective
+from hornbook.data.batch import IGNORE
+from hornbook.train.config import TrainConfig
+
+trl = pytest.importorskip("trl")
+transformers = pytest.importorskip("transformers")
+
+
+class Logits(nn.Module):
+    """A Transformers model with our calling convention."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, tokens):
+        return self.model(tokens).logits
+
+
+def tiny_model(seed):
+    torch.manual_seed(seed)
+    config = transformers.LlamaConfig(
+        vocab_size=97, hidden_size=32, intermediate_size=48, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=64,
+        initializer_range=0.3, attention_dropout=0.0,
+    )  # fmt: skip
+    return transformers.LlamaForCausalLM(config)
+
+
+@pytest.fixture(scope="module")
+def batch():
+    torch.manual_seed(5)
+    ids = torch.randint(0, 97, (4, 2, 20))
+    answer = torch.zeros(4, 2, 20, dtype=torch.long)
+    for pair in range(4):
+        for side in (0, 1):
+            answer[pair, side, 6 + pair : 12 + pair + 3 * side] = 1
+    return ids, answer
+
+
+def ours(model, reference, batch, **settings):
+    ids, answer = batch
+    targets = torch.where(answer == 1, ids, IGNORE)[..., 1:]
+    with torch.no_grad():
+        frozen = log_probs(Logits(reference), ids[..., :-1], targets)
+    pairs = PreferenceBatch(ids[..., :-1], targets, frozen)
+    config = DPOConfig(train=TrainConfig(steps=1), **settings)
+    return preference_objective(config)(Logits(model), pairs).total / len(ids)
+
+
+def theirs(model, reference, batch, loss, beta):
+    """TRL's loss with a trainer that has been given only what the loss reads."""
+    from trl.trainer.utils import add_fused_lm_head
+
+    same = lambda x: x  # noqa: E731
+    trainer = SimpleNamespace(
+        model=model,
+        ref_model=reference,
+        accelerator=SimpleNamespace(
+            device=torch.device("cpu"),
+            gather=same,
+            gather_for_metrics=same,
+            unwrap_model=same,
+        ),
+        args=SimpleNamespace(
+            gradient_checkpointing=False, gradient_checkpointing_kwargs={}
+        ),
+        aux_loss_enabled=False,
+        ld_alpha=None,
+        precompute_ref_logps=False,
+        f_divergence_type="reverse_kl",
+        loss_types=[loss],
+        loss_weights=[1.0],
+        beta=beta,
+        label_smoothing=0.0,
+        use_weighting=False,
+        _metrics={"train": defaultdict(list), "eval": defaultdict(list)},
+        _total_train_tokens=0,
+        _tp_size=1,
+    )
+    outputs = ("log_probs", "entropy", "mean_logits", "is_top1")
+    add_fused_lm_head(model, outputs=outputs)
+    add_fused_lm_head(reference)
+    ids, answer = batch
+    flat = {  # chosen first, then rejected, as its collator lays them out
+        "input_ids": ids.transpose(0, 1).flatten(0, 1),
+        "completion_mask": answer.transpose(0, 1).flatten(0, 1),
+        "attention_mask": torch.ones(8, 20, dtype=torch.long),
+    }
+    return trl.DPOTrainer._compute_loss(trainer, model, flat, False)
+
+
+@pytest.mark.parametrize(
+    ("settings", "loss"),
+    [({"loss": "dpo", "beta": 0.3}, "sigmoid"), ({"loss": "ipo", "beta": 0.4}, "ipo")],
+)
+def test_losses_and_gradients_equal_trl(batch, settings, loss):
+    losses, gradients = [], []
+    for compute in (ours, theirs):
+        model, reference = tiny_model(1), tiny_model(2)
+        extra = (
+            {**settings}
+            if compute is ours
+            else {"loss": loss, "beta": settings["beta"]}
+        )
+        losses.append(compute(model, reference, batch, **extra))
+        losses[-1].backward()
+        gradients.append({n: p.grad for n, p in model.named_parameters()})
+    torch.testing.assert_close(losses[0], losses[1], rtol=1e-5, atol=1e-5)
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradient, gradients[1][name], rtol=1e-4, atol=1e-5)

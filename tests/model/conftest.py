@@ -1,0 +1,9 @@
+"""Makes shapes.py importable by the tests of this room and of the inference room."""
+
+import sys
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent))
+torch.set_num_threads(1)
