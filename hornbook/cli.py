@@ -84,12 +84,18 @@ def recipes() -> None:
 @MODEL
 @STAGE
 @click.option("--system", help="Instructions the model gets before the conversation.")
-@click.option("--temperature", type=click.FloatRange(min=0), default=0.6, show_default=True)
+@click.option(
+    "--temperature", type=click.FloatRange(min=0), default=0.6, show_default=True
+)
 @click.option("--top-k", type=click.IntRange(min=0), default=50, show_default=True)
-@click.option("--max-tokens", type=click.IntRange(min=1), default=200, show_default=True)
+@click.option(
+    "--max-tokens", type=click.IntRange(min=1), default=200, show_default=True
+)
 @click.option("--seed", type=int, default=0, show_default=True)
 @DEVICE
-def chat(model: Path, stage: str | None, system: str | None, device: str, **sampling: Any) -> None:
+def chat(
+    model: Path, stage: str | None, system: str | None, device: str, **sampling: Any
+) -> None:
     """Talk to MODEL: a run (runs/hello) or a model directory. Ctrl-D ends it."""
     from hornbook.infer.config import SamplingConfig
     from hornbook.talk import chat_in_terminal
@@ -100,34 +106,45 @@ def chat(model: Path, stage: str | None, system: str | None, device: str, **samp
 @commands.command()
 @MODEL
 @STAGE
-@click.option("--prompt", default="", help="The text to go on from; - reads it from input.")
-@click.option("--temperature", type=click.FloatRange(min=0), default=0.8, show_default=True)
+@click.option(
+    "--prompt", default="", help="The text to go on from; - reads it from input."
+)
+@click.option(
+    "--temperature", type=click.FloatRange(min=0), default=0.8, show_default=True
+)
 @click.option("--top-k", type=click.IntRange(min=0), default=0, help="0: no limit.")
 @click.option("--top-p", type=click.FloatRange(0, 1), default=1.0, help="1: no limit.")
 @click.option("--min-p", type=click.FloatRange(0, 1), default=0.0, help="0: no limit.")
-@click.option("--max-tokens", type=click.IntRange(min=1), default=200, show_default=True)
+@click.option(
+    "--max-tokens", type=click.IntRange(min=1), default=200, show_default=True
+)
 @click.option("--seed", type=int, default=0, show_default=True)
 @DEVICE
-def generate(model: Path, stage: str | None, prompt: str, device: str, **sampling: Any) -> None:
+def generate(
+    model: Path, stage: str | None, prompt: str, device: str, **sampling: Any
+) -> None:
     """Let MODEL, a run or a model directory, go on from a prompt."""
     from hornbook.infer.config import SamplingConfig
     from hornbook.talk import complete
 
-    text = click.get_text_stream("stdin").read() if prompt == "-" else prompt
+    text = sys.stdin.read() if prompt == "-" else prompt
     complete(model, stage, text, SamplingConfig(**sampling), device)
 
 
 def main() -> None:
     """Entry point of the ``hornbook`` command: a user's mistakes end in one sentence."""
     try:
-        commands.main(standalone_mode=False)
+        commands(standalone_mode=False)
     except UserError as error:
         _stop(f"hornbook: {error}", 1)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        _stop("\nStopped. What was finished is kept; the same command goes on from there.", 130)
+        _stop(
+            "\nStopped. What was finished is kept; the same command goes on from there.",
+            130,
+        )
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
@@ -146,3 +163,7 @@ def disk_full(name: str | None) -> str:
 def _stop(message: str, status: int) -> None:
     click.echo(message, err=True)
     sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -102,7 +102,13 @@ def execute(plan: Plan, recipe: Recipe, run: Path, device: str) -> dict[str, Any
     earlier = _intent(intent) if stage.resumable else {}
     if earlier.get("fingerprint") != plan.fingerprint:
         fresh_directory(partial)
-        earlier = {"fingerprint": plan.fingerprint, "seconds": 0.0, "starts": 0}
+        now = time.strftime("%Y-%m-%d %H:%M")
+        earlier = {
+            "fingerprint": plan.fingerprint,
+            "started": now,
+            "seconds": 0.0,
+            "starts": 0,
+        }
     started = time.perf_counter()
     write_json(intent, {**earlier, "starts": earlier["starts"] + 1})
     try:
@@ -116,6 +122,7 @@ def execute(plan: Plan, recipe: Recipe, run: Path, device: str) -> dict[str, Any
         "fingerprint": plan.fingerprint,
         **plan.basis,
         "facts": facts,
+        "started": earlier["started"],
         "seconds": earlier["seconds"] + time.perf_counter() - started,
         "starts": earlier["starts"] + 1,
         "versions": versions(),

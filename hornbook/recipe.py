@@ -4,6 +4,7 @@ This file only composes the settings that each room declares in its own ``config
 loads them and applies ``--set key=value``. Reading order: :class:`Recipe`, :func:`load`.
 """
 
+import json
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from hornbook.align.config import DPOConfig, SFTConfig
 from hornbook.core.errors import UserError
+from hornbook.core.files import write_text
 from hornbook.core.settings import Settings, parse
 from hornbook.data.config import DataConfig
 from hornbook.evaluate.config import EvaluateConfig
@@ -148,3 +150,25 @@ def check(recipe: Recipe, where: str) -> None:
         raise UserError(
             f"{where}: 'name' must be a plain folder name, not '{recipe.name}'."
         )
+
+
+def first_comment(path: Path) -> str:
+    """The sentence a recipe opens with: what it is for."""
+    return path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
+
+
+def write_new(path: Path, text: str | None) -> None:
+    """Write a commented recipe to ``path``; ``text`` is the file or folder it learns from.
+
+    Raises :class:`UserError` where ``path`` exists already or doesn't end in .toml.
+    """
+    if path.suffix != ".toml":
+        raise UserError(f"A recipe's name ends in .toml; try {path}.toml.")
+    if path.exists():
+        raise UserError(f"{path} exists already; choose another name or remove it.")
+    source = text or "my-texts"
+    template = (
+        resources.files("hornbook") / "recipes" / "template" / "new.toml"
+    ).read_text()
+    named = template.replace("NAME", path.stem).replace('"TEXTS"', json.dumps(source))
+    write_text(path, named)

@@ -8,17 +8,19 @@ from rich.console import Console
 from rich.text import Text
 
 from hornbook.core.errors import UserError
-from hornbook.core.files import write_text
+from hornbook.core.files import read_json, write_json, write_text
 from hornbook.core.progress import duration
 from hornbook.core.settings import to_table
+from hornbook.pipeline import Plan, Stage, execute, locked, make_plan, read_manifest
 from hornbook.recipe import Recipe
-from hornbook.pipeline import Plan, execute, locked, make_plan
-from hornbook.stages import stages_of
+from hornbook.stages import FUNNEL, stages_of
 
 console = Console(highlight=False)
 
 
-def run_recipe(recipe: Recipe, runs: Path, device: str, until: str | None = None) -> Path:
+def run_recipe(
+    recipe: Recipe, runs: Path, device: str, until: str | None = None
+) -> Path:
     """Bring ``runs/NAME`` up to date with ``recipe``; returns that directory.
 
     Raises :class:`UserError` when a stage cannot do its work; what earlier stages published
@@ -29,7 +31,6 @@ def run_recipe(recipe: Recipe, runs: Path, device: str, until: str | None = None
         stages = stages_of(recipe)
         plans = make_plan(recipe, _up_to(stages, until), run)
         write_text(run / "recipe.toml", tomli_w.dumps(_without_none(to_table(recipe))))
-        due = [plan for plan in plans if plan.why]
         for plan in plans:
             if not plan.why:
                 _say(plan.stage.name, "current")
@@ -39,7 +40,7 @@ def run_recipe(recipe: Recipe, runs: Path, device: str, until: str | None = None
             _say("", _outcome(manifest), style="green")
         if until:
             return run
-        finish(recipe, run, changed=bool(due))
+        _finish(recipe, run, plans)
     return run
 
 
@@ -48,7 +49,9 @@ def _up_to(stages: list[Stage], until: str | None) -> list[Stage]:
     if until is None:
         return stages
     if until not in names:
-        raise UserError(f"--until {until}: this recipe's stages are {', '.join(names)}.")
+        raise UserError(
+            f"--until {until}: this recipe's stages are {', '.join(names)}."
+        )
     return stages[: names.index(until) + 1]
 
 
@@ -64,4 +67,65 @@ def _say(name: str, what: str, style: str = "dim") -> None:
 
 
 def _outcome(manifest: dict[str, Any]) -> str:
-    return f"{duration(manifest['seconds'])}"
+    facts = manifest["facts"]
+    told = [duration(manifest["seconds"])]
+    if "documents_out" in facts:
+        told.append(
+            f"{facts['documents_out']:,} documents, {facts['bytes_out'] / 1e6:.2f} MB"
+        )
+    if "vocab_size" in facts:
+        told.append(f"{facts['vocab_size']:,} tokens")
+    if "backend" in facts:
+        told.append(facts["backend"])
+    return "done in " + ", ".join(told)
+
+
+def _finish(recipe: Recipe, run: Path, plans: list[Plan]) -> None:
+    """Write the report where it is not current, and show what came out."""
+    basis = {plan.stage.name: plan.fingerprint for plan in plans}
+    if not _report_is_current(run, basis):
+        from hornbook.gather import gather
+        from hornbook.report.build import write_report
+
+        write_report(gather(recipe, run), run)
+        write_json(run / ".report-basis.json", basis)
+        _say("report", f"{run / 'report.pdf'}", style="green")
+    elif not any(plan.why for plan in plans):
+        console.print(f"{run} is up to date; there was nothing to do.", style="bold")
+    _show(run)
+
+
+def _report_is_current(run: Path, basis: dict[str, str]) -> bool:
+    noted = run / ".report-basis.json"
+    there = all((run / name).exists() for name in ("report.pdf", "report.json"))
+    return there and noted.exists() and read_json(noted) == basis
+
+
+def _show(run: Path) -> None:
+    """The funnel, the results, three samples, and how to go on."""
+    from hornbook.data.funnel import table as funnel_table
+    from hornbook.evaluate.results import results_table
+
+    manifests = {name: read_manifest(run, name) for name in (*FUNNEL, "evaluate")}
+    console.print(
+        funnel_table([m["facts"] for n, m in manifests.items() if m and n in FUNNEL])
+    )
+    facts = manifests["evaluate"]["facts"] if manifests["evaluate"] else {}
+    console.print(Text(results_table(facts.get("results", []))))
+    for sample in [*facts.get("samples", [])[:2], *facts.get("transcripts", [])][:3]:
+        console.rule(
+            Text(sample["prompt"].strip().splitlines()[0][:70]),
+            align="left",
+            style="dim",
+        )
+        console.print(Text(sample["prompt"], style="bold") + Text(_apart(sample)))
+    console.rule(style="dim")
+    verb = "chat" if facts.get("transcripts") else "generate"
+    console.print(Text.assemble("Go on with: ", (f"hornbook {verb} {run}", "bold")))
+
+
+def _apart(sample: dict[str, str]) -> str:
+    """A completion follows its prompt at once; an answer stands on a line of its own."""
+    return ("\n" if sample["prompt"].rstrip().endswith(("?", ".")) else "") + sample[
+        "text"
+    ]

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from hornbook.core.settings import to_table
-from hornbook.recipe import Recipe
 from hornbook.pipeline import Stage, Task
+from hornbook.recipe import Recipe
 from hornbook.train.config import CADENCE, TrainConfig
 
 
@@ -77,6 +77,9 @@ DATA = [
 ]
 
 
+FUNNEL = tuple(stage.name for stage in DATA)
+
+
 # ------------------------------------------------------------------------ tokens and shards
 
 
@@ -137,9 +140,9 @@ def _sft(task: Task) -> dict[str, Any]:
 
 
 def _dpo(task: Task) -> dict[str, Any]:
-    from hornbook.training import dpo
+    from hornbook.training import dpo_training
 
-    return dpo(task)
+    return dpo_training(task)
 
 
 def _pretrain_settings(recipe: Recipe) -> dict[str, Any]:

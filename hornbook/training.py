@@ -4,31 +4,49 @@
 fine-tuned one. Everything else about training is in ``train/loop.py``.
 """
 
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import torch
 
-from hornbook.align.preference import PreferenceBatches, dpo_objective
-from hornbook.align.sft import SFTBatches
+from hornbook.align.held_out import preference_scores
+from hornbook.align.messages import Conversation, Preference, read_jsonl
+from hornbook.align.preference import (
+    PreferenceBatches,
+    PreferencePairs,
+    dpo,
+    encode_pairs,
+    load_pairs,
+    save_pairs,
+    with_reference,
+)
+from hornbook.align.sft import SFTBatches, in_order, pack
+from hornbook.core.settings import to_table
 from hornbook.data.batch import TensorBatch
 from hornbook.data.loader import PretrainBatches, validation_batches
 from hornbook.data.shards import Shards
+from hornbook.infer.config import SamplingConfig
 from hornbook.infer.engine import Engine
 from hornbook.infer.scoring import held_out_nats
-from hornbook.model.huggingface import load_model, load_weights, save_model
+from hornbook.model.huggingface import TokenIds, load_model, save_model
+from hornbook.model.sizes import flops_per_token, parameters
 from hornbook.model.transformer import Transformer
 from hornbook.pipeline import Task
 from hornbook.tokenizer.base import Tokenizer, load_tokenizer
+from hornbook.tokenizer.chat import render_chat
 from hornbook.train import checkpoint
+from hornbook.train.backend import Backend, choose_backend
 from hornbook.train.config import TrainConfig
 from hornbook.train.loop import Hooks, train
 from hornbook.train.objective import Objective, next_token
 
-BITS = 0.6931471805599453  # nats per bit
+Numbers = Callable[[], dict[str, float]]
+Texts = Callable[[], list[dict[str, str]]]
 
 
 def pretrain(task: Task) -> dict[str, Any]:
@@ -36,30 +54,240 @@ def pretrain(task: Task) -> dict[str, Any]:
     recipe = task.recipe
     tokenizer = load_tokenizer(task.input("tokenizer"))
     config = msgspec.structs.replace(recipe.model, vocab_size=tokenizer.vocab_size)
+    length, rows = config.context_length, recipe.pretrain.batch
     shards = Shards.open(task.input("shards") / "train")
     held_out = Shards.open(task.input("shards") / "validation")
+    batches = PretrainBatches(shards, length, rows, recipe.seed)
+    backend = choose_backend(recipe.pretrain, task.device)
     torch.manual_seed(recipe.seed)
     model = Transformer(config)
 
     def validate() -> dict[str, float]:
-        batches = validation_batches(held_out, config.context_length, recipe.pretrain.batch)
-        nats, tokens = held_out_nats(model, batches)
+        parts = validation_batches(held_out, length, rows)
+        nats, tokens = held_out_nats(model, parts, backend.precision)
         return {
             "validation_loss": nats / tokens,
-            "validation_bits_per_byte": nats / BITS / held_out.text_bytes,
+            "validation_bits_per_byte": nats / math.log(2) / held_out.bytes,
         }
 
     def sample() -> list[dict[str, str]]:
-        prompts = list(recipe.samples.prompts)
-        engine = Engine(model, tokenizer)
-        encoded = [tokenizer.encode(prompt) for prompt in prompts]
-        completions = engine.generate(encoded, recipe.samples.sampling)
-        return [
-            {"prompt": prompt, "text": completion.text}
-            for prompt, completion in zip(prompts, completions, strict=True)
-        ]
+        return complete(
+            Engine(model, tokenizer), recipe.samples.prompts, recipe.samples.sampling
+        )
 
-    batches = PretrainBatches(shards, config.context_length, recipe.pretrain.batch, recipe.seed)
-    return _train(
-        task, model, tokenizer, next_token, batches, recipe.pretrain, validate, sample
+    facts = _train(
+        task,
+        model,
+        tokenizer,
+        next_token,
+        batches,
+        recipe.pretrain,
+        backend,
+        validate,
+        sample,
     )
+    tokens = recipe.pretrain.steps * rows * length
+    return {
+        **facts,
+        "shape": to_table(config),
+        "parameters": parameters(config),
+        "flops_per_token": flops_per_token(config),
+        "unigram_nats": unigram_nats(shards, held_out),
+        "tokens": tokens,
+        "train_tokens": shards.tokens,
+        "epochs": recipe.pretrain.steps / batches.steps_per_epoch,
+    }
+
+
+def sft(task: Task) -> dict[str, Any]:
+    """Teach the pretrained model to answer: loss on the answers of packed conversations."""
+    recipe = task.recipe
+    assert recipe.sft is not None
+    model, tokenizer = load(task.input("pretrain") / "model")
+    config, length = recipe.sft.train, model.config.context_length
+    files = task.input("chatdata")
+    rows = pack(read_jsonl(files / "sft.jsonl", Conversation), tokenizer, length)
+    held_out = pack(
+        read_jsonl(files / "sft_validation.jsonl", Conversation), tokenizer, length
+    )
+    backend = choose_backend(config, task.device)
+
+    def validate() -> dict[str, float]:
+        nats, tokens = held_out_nats(
+            model, in_order(held_out, config.batch), backend.precision
+        )
+        return {"validation_loss": nats / max(tokens, 1)}
+
+    def sample() -> list[dict[str, str]]:
+        return answer(
+            Engine(model, tokenizer), recipe.samples.questions, recipe.samples.sampling
+        )
+
+    batches = SFTBatches(rows, config.batch, recipe.seed)
+    facts = _train(
+        task, model, tokenizer, next_token, batches, config, backend, validate, sample
+    )
+    return {
+        **facts,
+        "conversations": rows.conversations,
+        "held_out_conversations": held_out.conversations,
+        "too_long": rows.too_long,
+        "packing_waste": rows.waste,
+        "epochs": config.steps * config.batch / len(rows.tokens),
+    }
+
+
+def dpo_training(task: Task) -> dict[str, Any]:
+    """Prefer the right answer to a wrong one, measured against the fine-tuned model."""
+    recipe = task.recipe
+    assert recipe.dpo is not None
+    model, tokenizer = load(task.input("sft") / "model")
+    config, beta = recipe.dpo.train, recipe.dpo.beta
+    backend = choose_backend(config, task.device)
+    pairs = _pairs(task, "preference", model, tokenizer, backend, config.batch)
+    held_out = _pairs(
+        task, "preference_validation", model, tokenizer, backend, config.batch
+    )
+
+    def validate() -> dict[str, float]:
+        scores = preference_scores(model, held_out, config.batch, backend.precision)
+        return {
+            "validation_accuracy": float(scores.right()["reward"].mean()),
+            "validation_margin": float(scores.margins(beta).mean()),
+        }
+
+    def sample() -> list[dict[str, str]]:
+        return answer(
+            Engine(model, tokenizer), recipe.samples.questions, recipe.samples.sampling
+        )
+
+    facts = _train(
+        task,
+        model,
+        tokenizer,
+        dpo(beta, recipe.dpo.sft_weight),
+        PreferenceBatches(pairs, config.batch, recipe.seed),
+        config,
+        backend,
+        validate if len(held_out) else None,
+        sample,
+    )
+    return {
+        **facts,
+        "pairs": len(pairs),
+        "held_out_pairs": len(held_out),
+        "too_long": pairs.too_long,
+        "epochs": config.steps * config.batch / len(pairs),
+    }
+
+
+def unigram_nats(shards: Shards, held_out: Shards) -> float:
+    """Nats per held-out token for one who knows only how often each token occurs."""
+    counts = [np.zeros(shards.vocab_size), np.zeros(shards.vocab_size)]
+    for side, source in enumerate((shards, held_out)):
+        for array in source.arrays:
+            counts[side] += np.bincount(array, minlength=shards.vocab_size)
+    known = (counts[0] + 1) / (counts[0] + 1).sum()
+    return float(-(counts[1] * np.log(known)).sum() / counts[1].sum())
+
+
+def complete(
+    engine: Engine, prompts: tuple[str, ...], sampling: SamplingConfig
+) -> list[dict[str, str]]:
+    """What the model writes after each of ``prompts``."""
+    encoded = [engine.tokenizer.encode(prompt) for prompt in prompts]
+    completions = engine.generate(encoded, sampling)
+    return [
+        {"prompt": prompt, "text": completion.text}
+        for prompt, completion in zip(prompts, completions, strict=True)
+    ]
+
+
+def answer(
+    engine: Engine, questions: tuple[str, ...], sampling: SamplingConfig
+) -> list[dict[str, str]]:
+    """What the model answers to each of ``questions``, asked by themselves."""
+    asked = [
+        render_chat(
+            engine.tokenizer,
+            [{"role": "user", "content": question}],
+            add_generation_prompt=True,
+        ).ids.tolist()
+        for question in questions
+    ]
+    answers = engine.generate(asked, sampling)
+    return [
+        {"prompt": question, "text": given.text}
+        for question, given in zip(questions, answers, strict=True)
+    ]
+
+
+def load(directory: Path) -> tuple[Transformer, Tokenizer]:
+    """The model and the tokenizer of a model directory."""
+    return load_model(directory), load_tokenizer(directory)
+
+
+def _pairs(
+    task: Task,
+    name: str,
+    model: Transformer,
+    tokenizer: Tokenizer,
+    backend: Backend,
+    batch: int,
+) -> PreferencePairs:
+    """Encoded pairs with the reference's scores, computed once and kept for a resume."""
+    path = task.out / f"{name}.safetensors"
+    if not path.exists():
+        preferences = read_jsonl(task.input("chatdata") / f"{name}.jsonl", Preference)
+        pairs = encode_pairs(preferences, tokenizer, model.config.context_length)
+        with backend.autocast():
+            save_pairs(with_reference(pairs, model, batch, backend.device), path)
+    return load_pairs(path)
+
+
+def _train(
+    task: Task,
+    model: Transformer,
+    tokenizer: Tokenizer,
+    objective: Objective,
+    batches: Callable[[int], TensorBatch],
+    config: TrainConfig,
+    backend: Backend,
+    validate: Numbers | None,
+    sample: Texts,
+) -> dict[str, Any]:
+    """Run the loop below ``task.out`` and leave the result as ``task.out/model``."""
+    stage = task.out.name.removesuffix(".partial")
+
+    def write_model(directory: Path) -> None:
+        save_model(model, directory, _token_ids(tokenizer))
+        tokenizer.save(directory)
+
+    def read_model(directory: Path) -> None:
+        model.load_state_dict(load_model(directory).state_dict())
+
+    hooks = Hooks(write_model, read_model, validate, sample)
+    final = task.out / "model"
+    if not checkpoint.is_sound(final):
+        last = train(
+            model,
+            objective,
+            batches,
+            config,
+            task.out,
+            hooks,
+            backend=backend,
+            seed=task.recipe.seed,
+            label=stage,
+        )
+        last.rename(final)
+    for older in checkpoint.checkpoints(task.out):
+        shutil.rmtree(older)
+    return {"steps": config.steps, "backend": backend.why}
+
+
+def _token_ids(tokenizer: Tokenizer) -> TokenIds:
+    """A document and a turn both end the text; generation elsewhere must stop at either."""
+    special = tokenizer.special
+    ends = [special["<|endoftext|>"], special["<|end|>"]]
+    return TokenIds(special["<|endoftext|>"], ends, special["<|pad|>"])

@@ -8,6 +8,7 @@ over what is remembered, at the price of a few tokens read per token written.
 import torch
 from torch import Tensor
 
+from hornbook.infer.compiled import CompiledStep
 from hornbook.infer.kvcache import KVCache
 from hornbook.model.transformer import Transformer
 
@@ -20,9 +21,11 @@ class Decoder:
     it is new.
     """
 
-    def __init__(self, model: Transformer, rows: int):
+    def __init__(
+        self, model: Transformer, rows: int, compiled: CompiledStep | None = None
+    ):
         weight = model.embedding.weight
-        self.model = model
+        self.model, self.compiled = model, compiled
         self.capacity = model.config.context_length
         self.cache = KVCache(
             model.config, rows, self.capacity, weight.dtype, weight.device
@@ -45,7 +48,11 @@ class Decoder:
         for row, token in enumerate(tokens):
             if len(self.ids[row]) == self.capacity:
                 self.read(row, self.remembered([*self.ids[row], token])[:-1])
-        return self._forward(0, [[token] for token in tokens])
+        if self.compiled is None:
+            return self._forward(0, [[token] for token in tokens])
+        logits = self.compiled(tokens, self.cache)
+        self._note(0, [[token] for token in tokens])
+        return logits
 
     def move(self, source: int, target: int) -> None:
         """Let row ``target`` hold what ``source`` holds."""
@@ -63,10 +70,13 @@ class Decoder:
         tokens = torch.tensor(ids, device=device)
         window = self.cache.window(first, *tokens.shape)
         hidden = self.model.hidden(tokens, cache=window)
-        # Only now: a step cut short by Ctrl-C must not be taken for one that was made.
+        self._note(first, ids)
+        return self.model.unembed(hidden[:, -1])
+
+    def _note(self, first: int, ids: list[list[int]]) -> None:
+        """Remember what was read, afterwards: a step cut short by Ctrl-C wasn't made."""
         for row, new in enumerate(ids, start=first):
             self.ids[row] += new
-        return self.model.unembed(hidden[:, -1])
 
 
 def common_prefix(a: list[int], b: list[int]) -> int:

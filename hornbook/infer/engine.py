@@ -14,6 +14,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from hornbook.infer.compiled import CompiledStep
 from hornbook.infer.config import SamplingConfig
 from hornbook.infer.decoder import Decoder
 from hornbook.infer.sampling import sample, uniform
@@ -71,18 +72,28 @@ class Engine:
     The prompt's tokens and those written together may exceed the context: the oldest are
     then forgotten (see decoder.py). An empty prompt starts from ``<|endoftext|>``, as a
     document in training does. Special tokens that no answer holds, and ids the tokenizer
-    doesn't have, are never chosen.
+    doesn't have, are never chosen. On a CPU in float32 single steps run compiled
+    (compiled.py) unless ``compiled`` is False.
     """
 
-    def __init__(self, model: Transformer, tokenizer: Any, max_rows: int = 16):
+    def __init__(
+        self,
+        model: Transformer,
+        tokenizer: Any,
+        max_rows: int = 16,
+        compiled: bool = True,
+    ):
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.max_rows = max_rows
+        self.compiled = compiled and CompiledStep.fits(model)
         special: dict[str, int] = tokenizer.special
         self.stop_ids = frozenset(special[n] for n in STOP_TOKENS if n in special)
         padding = range(tokenizer.vocab_size, model.config.vocab_size)
         self.banned_ids = {*special.values(), *padding} - self.stop_ids
         self._idle: list[Decoder] = []
+        self._compiled: CompiledStep | None = None
+        self._version = -1
 
     def generate(
         self,
@@ -171,14 +182,23 @@ class Engine:
     @contextmanager
     def _decoder(self, rows: int) -> Iterator[Decoder]:
         """A decoder nobody else uses meanwhile; a single-row one remembers its last chat."""
+        self._notice_training()
         fits = [d for d in self._idle if len(d.ids) == rows]
-        decoder = fits[-1] if fits else Decoder(self.model, rows)
+        decoder = fits[-1] if fits else Decoder(self.model, rows, self._compiled)
         self._idle = [d for d in self._idle if d is not decoder]
         try:
             yield decoder
         finally:
             if rows == 1:
                 self._idle.append(decoder)
+
+    def _notice_training(self) -> None:
+        """Drop what was computed from weights that have changed since."""
+        version = sum(parameter._version for parameter in self.model.parameters())
+        if version != self._version:
+            self._version = version
+            self._idle.clear()
+            self._compiled = CompiledStep(self.model) if self.compiled else None
 
 
 def _drop_finished(live: list[_Sequence], decoder: Decoder) -> None:

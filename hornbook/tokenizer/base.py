@@ -7,6 +7,7 @@ text can end a document or speak as the system. Their ids come from
 """
 
 import codecs
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,12 @@ PAD_TO = 64  # matrices whose size is a multiple of 64 are faster on a GPU
 def padded_size(size: int) -> int:
     """``size`` rounded up to a multiple of 64."""
     return -(-size // PAD_TO) * PAD_TO
+
+
+def usable_cores() -> int:
+    """How many cores this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)

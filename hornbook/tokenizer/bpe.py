@@ -5,19 +5,31 @@ the special tokens, padding to a multiple of 64. One read from elsewhere keeps i
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hornbook.core.errors import UserError
 from hornbook.tokenizer import reference
-from hornbook.tokenizer.base import SPECIAL_TOKENS, Tokenizer, padded_size
+from hornbook.tokenizer.base import (
+    SPECIAL_TOKENS,
+    Batch,
+    Tokenizer,
+    padded_size,
+    usable_cores,
+)
 from hornbook.tokenizer.pretokenize import compile_pattern, split
+from hornbook.tokenizer.texts import as_bytes, is_valid
+
+if TYPE_CHECKING:
+    from hornbook.tokenizer.encoder import Encoder, VocabularyArrays
 
 Pair = tuple[int, int]
+REFERENCE_SERVES = 10_000  # characters, before the kernels are loaded
 INVALID = re.compile("([\udc80-\udcff]+)")  # what "surrogateescape" makes of bad bytes
 
 
@@ -64,6 +76,9 @@ class BPETokenizer(Tokenizer):
         if special is None:
             special = {name: size + i for i, name in enumerate(SPECIAL_TOKENS)}
         self.kind, self.pattern, self.vocabulary = kind, pattern, vocabulary
+        self._arrays: VocabularyArrays | None = None
+        self._free: list[Encoder] = []
+        self._served = 0
         self.special = dict(special)
         self.tokens = list(vocabulary.tokens)
         for name, token in self.special.items():
@@ -78,7 +93,65 @@ class BPETokenizer(Tokenizer):
 
     def encode_array(self, text: str | bytes) -> np.ndarray:
         """Ids of ``text``, ``(tokens,)`` int32; never a special one."""
-        return np.array(self.encode_reference(text), np.int32)
+        if not self._free and not self._worth_compiling(len(text)):
+            return np.array(self.encode_reference(text), np.int32)
+        data = as_bytes(text) if isinstance(text, str) else text
+        if isinstance(text, bytes) and not is_valid(text):
+            return self._encode_invalid(text)
+        encoder = self._borrow()
+        try:
+            return encoder.encode(data)
+        finally:
+            self._free.append(encoder)
+
+    def encode_batch(self, texts: Iterable[str | bytes], threads: int = 0) -> Batch:
+        """Ids of many texts in one array; ``threads`` 0 means all cores."""
+        from hornbook.tokenizer.encoder import encode_parts  # loads the kernels
+
+        parts: list[bytes] = []
+        first_part = [0]
+        encoders = [self._borrow()]
+        try:
+            for text in texts:
+                data = as_bytes(text) if isinstance(text, str) else text
+                if not isinstance(text, str) and not is_valid(text):
+                    raise UserError("A text of the batch is not valid UTF-8.")
+                parts.extend(encoders[0].parts(data))
+                first_part.append(len(parts))
+            n_threads = threads or usable_cores()
+            encoders += [self._borrow() for _ in range(n_threads - 1)]
+            ids, offsets = encode_parts(encoders, parts)
+        finally:
+            self._free.extend(encoders)
+        return Batch(ids, offsets[first_part])
+
+    def _borrow(self) -> "Encoder":
+        """A free encoder, or a new one; whoever takes it puts it back into ``_free``."""
+        from hornbook.tokenizer.encoder import Encoder, VocabularyArrays
+
+        try:
+            return self._free.pop()
+        except IndexError:
+            if self._arrays is None:
+                self._arrays = VocabularyArrays(self.vocabulary)
+            return Encoder(self._arrays, self.pattern)
+
+    def _worth_compiling(self, size: int) -> bool:
+        """The readable path serves the first few thousand characters: kernels take time."""
+        self._served += size
+        return self._served > REFERENCE_SERVES
+
+    def _encode_invalid(self, data: bytes) -> np.ndarray:
+        """Valid stretches as texts of their own, every other byte as one token."""
+        parts = [np.empty(0, np.int32)]
+        for number, stretch in enumerate(INVALID.split(_as_text(data))):
+            bad = stretch.encode("utf-8", "surrogateescape")
+            byte_ids = np.array(self.vocabulary.byte_ids, np.int32)
+            if number % 2:
+                parts.append(byte_ids[np.frombuffer(bad, np.uint8)])
+            elif bad:
+                parts.append(self.encode_array(bad))
+        return np.concatenate(parts)
 
     def encode_reference(self, text: str | bytes) -> list[int]:
         """The same ids by the readable path of ``reference.py``, a piece at a time."""
@@ -115,8 +188,4 @@ def _as_text(text: str | bytes) -> str:
     """``text`` with invalid bytes as lone surrogates; lone surrogates as U+FFFD before."""
     if isinstance(text, bytes):
         return text.decode("utf-8", "surrogateescape")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
+    return as_bytes(text).decode()

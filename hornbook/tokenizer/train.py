@@ -9,8 +9,7 @@ from collections.abc import Iterable
 
 from hornbook.core.errors import UserError
 from hornbook.core.progress import Progress
-from hornbook.tokenizer import reference
-from hornbook.tokenizer.base import SPECIAL_TOKENS, Tokenizer
+from hornbook.tokenizer.base import SPECIAL_TOKENS, Tokenizer, usable_cores
 from hornbook.tokenizer.bpe import BPETokenizer, Vocabulary
 from hornbook.tokenizer.config import TokenizerConfig
 from hornbook.tokenizer.pretokenize import split
@@ -20,25 +19,30 @@ MAX_VOCAB = 262_144
 BYTES = 256
 
 
-def train_tokenizer(config: TokenizerConfig, texts: Iterable[str]) -> Tokenizer:
+def train_tokenizer(
+    config: TokenizerConfig, texts: Iterable[str], threads: int = 0
+) -> Tokenizer:
     """The tokenizer that ``config`` asks for, learned from ``texts``.
 
+    ``threads`` 0 means all cores; the result is the same whatever their number.
     Raises :class:`UserError` when the vocabulary is larger than ``texts`` can fill.
     """
     if config.kind == "byte":
         return BPETokenizer(Vocabulary.trained([]), config.pattern, kind="byte")
     if config.kind == "char":
-        characters = count_pieces(texts, CHARACTER)
+        characters = count_strings(texts, CHARACTER)
         return PieceTokenizer("char", sorted(characters))
     if config.kind == "word":
-        words = count_pieces(texts, config.pattern)
+        words = count_strings(texts, config.pattern)
         room = config.vocab_size - len(SPECIAL_TOKENS) - 1
         by_count = sorted(words, key=lambda word: (-words[word], word))
         return PieceTokenizer("word", by_count[: max(room, 1)], config.pattern)
-    return train_bpe(config, texts)
+    return train_bpe(config, texts, threads)
 
 
-def train_bpe(config: TokenizerConfig, texts: Iterable[str]) -> BPETokenizer:
+def train_bpe(
+    config: TokenizerConfig, texts: Iterable[str], threads: int = 0
+) -> BPETokenizer:
     """Byte-level BPE: ``vocab_size`` less the bytes and special tokens is the merges."""
     n_merges = config.vocab_size - BYTES - len(SPECIAL_TOKENS)
     if n_merges < 0 or config.vocab_size > MAX_VOCAB:
@@ -46,9 +50,12 @@ def train_bpe(config: TokenizerConfig, texts: Iterable[str]) -> BPETokenizer:
             f"tokenizer.vocab_size is {config.vocab_size}; it must be from "
             f"{BYTES + len(SPECIAL_TOKENS)} (all bytes and special tokens) to {MAX_VOCAB}."
         )
-    words = count_pieces(texts, config.pattern)
-    pieces = {piece.encode(): count for piece, count in words.items()}
-    merges = reference.train(pieces, n_merges)
+    from hornbook.tokenizer.learn import count_pieces, learn_merges  # compiles kernels
+
+    counted = count_pieces(texts, config.pattern, threads or usable_cores())
+    cells = counted.lay_out()
+    del counted
+    merges = [(left, right) for left, right in learn_merges(cells, n_merges).tolist()]
     if len(merges) < n_merges:
         largest = BYTES + len(SPECIAL_TOKENS) + len(merges)
         raise UserError(
@@ -58,7 +65,7 @@ def train_bpe(config: TokenizerConfig, texts: Iterable[str]) -> BPETokenizer:
     return BPETokenizer(Vocabulary.trained(merges), config.pattern)
 
 
-def count_pieces(texts: Iterable[str], pattern: str) -> Counter[str]:
+def count_strings(texts: Iterable[str], pattern: str) -> Counter[str]:
     """How often each piece of the split pattern occurs."""
     pieces: Counter[str] = Counter()
     with Progress("tokenizer: count", total=None, unit="B") as progress:

@@ -55,6 +55,17 @@ def scanner_classes() -> np.ndarray:
 
 
 @cache
+def classes_for(pattern: str) -> np.ndarray:
+    """The table a scanner reads: only o200k tells letters by case and marks from signs."""
+    table = scanner_classes()
+    if pattern == "o200k":
+        return table
+    coarse = np.arange(8, dtype=np.uint8)
+    coarse[[UPPER, LOWER]], coarse[MARK] = LETTER, OTHER
+    return coarse[table]
+
+
+@cache
 def members(name: str, negated: bool = False) -> str:
     r"""The body of a character class for ``\p{name}`` (``\s`` is "blank"), as ranges."""
     if name == "blank":

@@ -22,7 +22,7 @@ from hornbook.core.errors import UserError
 from hornbook.core.progress import Progress, short_number
 from hornbook.data.batch import TensorBatch
 from hornbook.train import checkpoint
-from hornbook.train.backend import Backend, choose_backend
+from hornbook.train.backend import Backend
 from hornbook.train.config import TrainConfig
 from hornbook.train.metrics import Metrics
 from hornbook.train.objective import Loss, Objective
@@ -53,9 +53,9 @@ def train(
     directory: Path,
     hooks: Hooks,
     *,
+    backend: Backend,
     seed: int,
     label: str,
-    device: str = "auto",
 ) -> Path:
     """Run ``config.steps`` steps, going on from the latest checkpoint in ``directory``.
 
@@ -63,7 +63,6 @@ def train(
     diary is ``directory/metrics.jsonl``. Raises :class:`UserError` when the loss stops
     being a number.
     """
-    backend = choose_backend(config, device)
     torch.use_deterministic_algorithms(backend.device.type == "cpu")
     model.to(backend.device).train()
     optimizers = build_optimizers(model, config)

@@ -14,9 +14,9 @@ NO_STOP: frozenset[int] = frozenset()
 PROMPTS = [[1, 2, 3], [4], [5, 6, 7, 8, 9, 10, 11, 12], [13, 14], [200, 201, 202, 203]]
 
 
-def make_engine(name="default", max_rows=3, **changes) -> Engine:
+def make_engine(name="default", max_rows=3, compiled=True, **changes) -> Engine:
     model = random_model(tiny(name, **({"vocab_size": 270} | changes)))
-    return Engine(model, BytesTokenizer(), max_rows=max_rows)
+    return Engine(model, BytesTokenizer(), max_rows, compiled)
 
 
 @torch.no_grad()
@@ -35,9 +35,10 @@ def naive(engine: Engine, prompt: list[int], n: int) -> list[int]:
     return result
 
 
+@pytest.mark.parametrize("compiled", [True, False])
 @pytest.mark.parametrize("name", SWITCHES)
-def test_greedy_decoding_equals_the_full_forward_pass(name):
-    engine = make_engine(name)
+def test_greedy_decoding_equals_the_full_forward_pass(name, compiled):
+    engine = make_engine(name, compiled=compiled)
     together = engine.generate(PROMPTS, GREEDY, NO_STOP | {999})
     for prompt, completion in zip(PROMPTS, together, strict=True):
         assert completion.ids == naive(engine, prompt, 20)

@@ -23,8 +23,6 @@ LONGEST = [
     "subprocess",
     "isinstance",
     "UnicodeDecodeError",
-    "assertEqual",
-    "parameters",
     "configuration",
 ]
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 import torch
-from safetensors.torch import load_model, save_model
+from safetensors.torch import save_model
 from torch import nn
 
 from hornbook.core.errors import UserError

@@ -1,0 +1,132 @@
+"""How kernels are compiled and cached, and the machine operations Numba has no word for.
+
+Numba caches compiled code by file, but code compiled from one file contains what it calls
+in others, so an edit there would go unseen. All kernels therefore share one cache folder
+named after the hash of all their sources.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+BYTE, INT32, INT64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
+
+
+def _cache_folder() -> str:
+    here = Path(__file__).parent
+    digest = hashlib.sha256()
+    for source in sorted(here.glob("*.py")):
+        digest.update(source.read_bytes())
+    base = here / "__pycache__"
+    if not os.access(base if base.exists() else here, os.W_OK):
+        base = (
+            Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "hornbook"
+        )
+    return str(base / f"kernels-{digest.hexdigest()[:16]}")
+
+
+_CACHE = numba.config.CACHE_DIR or _cache_folder()
+
+
+def kernel(function):
+    """Compile ``function`` on first use: cached on disk, free of the interpreter lock."""
+    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, _CACHE
+    try:
+        return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    finally:
+        numba.config.CACHE_DIR = before
+
+
+def _address(context, builder, array_type, array, byte):
+    """A pointer to ``byte`` bytes past the start of the array's data."""
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.gep(builder.bitcast(data, BYTE.as_pointer()), [byte])
+
+
+@intrinsic
+def load64(typing, array, byte):
+    """The eight bytes at offset ``byte`` of ``array``, aligned or not, as a uint64."""
+
+    def codegen(context, builder, signature, args):
+        place = _address(context, builder, signature.args[0], *args)
+        return builder.load(builder.bitcast(place, INT64.as_pointer()), align=1)
+
+    return types.uint64(array, types.int64), codegen
+
+
+@intrinsic
+def store64(typing, array, byte, value):
+    """Write eight bytes at offset ``byte`` of ``array``, aligned or not."""
+
+    def codegen(context, builder, signature, args):
+        place = _address(context, builder, signature.args[0], args[0], args[1])
+        builder.store(args[2], builder.bitcast(place, INT64.as_pointer()), align=1)
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, types.uint64), codegen
+
+
+@intrinsic
+def prefetch(typing, array, byte):
+    """Ask the processor for the cache line of offset ``byte``; changes nothing else."""
+
+    def codegen(context, builder, signature, args):
+        place = _address(context, builder, signature.args[0], *args)
+        kind = ir.FunctionType(ir.VoidType(), [BYTE.as_pointer(), INT32, INT32, INT32])
+        function = cgutils.get_or_insert_function(
+            builder.module, kind, "llvm.prefetch.p0"
+        )
+        builder.call(function, [place, INT32(0), INT32(3), INT32(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64), codegen
+
+
+@intrinsic
+def byte_mask(typing, array, byte, raised, low, count):
+    """Which of the 64 bytes from ``byte`` on lie in ``low .. low + count - 1``, as bits.
+
+    Each byte is first or-ed with ``raised``: 0x20 makes capital letters small. A plain
+    vector compare; LLVM picks AVX-512, AVX2, SSE or NEON.
+    """
+
+    def codegen(context, builder, signature, args):
+        vector = ir.VectorType(BYTE, 64)
+        anything = ir.Constant(vector, ir.Undefined)
+        zeros = ir.Constant(ir.VectorType(INT32, 64), [0] * 64)
+
+        def repeated(value):
+            one = builder.insert_element(anything, builder.trunc(value, BYTE), INT32(0))
+            return builder.shuffle_vector(one, anything, zeros)
+
+        place = _address(context, builder, signature.args[0], args[0], args[1])
+        data = builder.load(builder.bitcast(place, vector.as_pointer()), align=1)
+        data = builder.or_(data, repeated(args[2]))
+        data = builder.sub(data, repeated(args[3]))
+        return builder.bitcast(
+            builder.icmp_unsigned("<", data, repeated(args[4])), INT64
+        )
+
+    number = types.int64
+    return types.uint64(array, number, number, number, number), codegen
+
+
+@intrinsic
+def lowest_bit(typing, bits):
+    """The index of the lowest set bit; 64 when there is none."""
+
+    def codegen(context, builder, signature, args):
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.uint64), codegen
+
+
+# An int64 beside a uint64 silently becomes a float64, so constants carry their type.
+ZERO, ONE = np.uint64(0), np.uint64(1)
