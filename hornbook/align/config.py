@@ -21,6 +21,15 @@ class ChatDataConfig(Settings, frozen=True):
     max_answer_chars: Count = 400  # of answers made from documents
 
 
+class LoRAConfig(Settings, frozen=True):
+    """Low-rank adapters (Hu et al. 2021): the change to a weight is scaled by alpha / rank."""
+
+    rank: Count = 8
+    alpha: Positive = 16.0
+    targets: tuple[str, ...] = ("query", "key", "value", "output", "gate", "up", "down")
+    dora: bool = False
+
+
 class SFTConfig(Settings, frozen=True):
     """Supervised fine-tuning: loss on the answers only."""
 
