@@ -140,9 +140,9 @@ def _sft(task: Task) -> dict[str, Any]:
 
 
 def _dpo(task: Task) -> dict[str, Any]:
-    from hornbook.training import dpo_training
+    from hornbook.training import dpo
 
-    return dpo_training(task)
+    return dpo(task)
 
 
 def _pretrain_settings(recipe: Recipe) -> dict[str, Any]:

@@ -15,11 +15,11 @@ import numpy as np
 import torch
 
 from hornbook.align.held_out import preference_scores
+from hornbook.align.losses import preference_objective
 from hornbook.align.messages import Conversation, Preference, read_jsonl
 from hornbook.align.preference import (
     PreferenceBatches,
     PreferencePairs,
-    dpo,
     encode_pairs,
     load_pairs,
     save_pairs,
@@ -137,7 +137,7 @@ def sft(task: Task) -> dict[str, Any]:
     }
 
 
-def dpo_training(task: Task) -> dict[str, Any]:
+def dpo(task: Task) -> dict[str, Any]:
     """Prefer the right answer to a wrong one, measured against the fine-tuned model."""
     recipe = task.recipe
     assert recipe.dpo is not None
@@ -165,7 +165,7 @@ def dpo_training(task: Task) -> dict[str, Any]:
         task,
         model,
         tokenizer,
-        dpo(beta, recipe.dpo.sft_weight),
+        preference_objective(recipe.dpo),
         PreferenceBatches(pairs, config.batch, recipe.seed),
         config,
         backend,
