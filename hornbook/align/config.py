@@ -51,3 +51,16 @@ class DPOConfig(Settings, frozen=True):
     sft_weight: NonNegativeFloat = 0.0
     label_smoothing: Annotated[float, msgspec.Meta(ge=0.0, lt=0.5)] = 0.0
     target_margin: NonNegativeFloat = 0.5
+
+
+class GRPOConfig(Settings, frozen=True):
+    """Group-relative policy optimisation (Shao et al. 2024, arXiv 2402.03300).
+
+    A step answers ``prompts`` exercises ``group`` times each; ``train.batch`` is not used.
+    """
+
+    train: TrainConfig
+    variant: Literal["grpo", "dapo", "dr_grpo", "rloo"] = "dr_grpo"
+    prompts: Count = 8
+    group: Annotated[int, msgspec.Meta(ge=2)] = 8
+    max_tokens: Count = 96
