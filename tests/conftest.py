@@ -1,0 +1,88 @@
+"""What several tests share: a small corpus, a small recipe, and a way to run it."""
+
+import json
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+STDLIB = Path(sysconfig.get_paths()["stdlib"])
+
+SMALL = f"""
+name = "small"
+[[data.sources]]
+kind = "files"
+path = {json.dumps(str(STDLIB / "email"))}
+[data.split]
+holdout = 0.2
+[tokenizer]
+vocab_size = 400
+[model]
+n_layers = 2
+d_model = 32
+n_heads = 2
+n_kv_heads = 1
+context_length = 64
+[pretrain]
+steps = 30
+batch = 4
+checkpoint_every = 5
+validate_every = 15
+[sft.train]
+steps = 8
+batch = 4
+checkpoint_every = 3
+[dpo.train]
+steps = 6
+batch = 4
+optimizer = "adamw"
+learning_rate = 1e-4
+checkpoint_every = 2
+[evaluate]
+functions = 4
+max_tokens = 20
+[samples]
+prompts = ["def f("]
+questions = ["What does `email.message_from_string` do?"]
+[samples.sampling]
+max_tokens = 20
+"""
+
+
+@pytest.fixture(scope="session")
+def small_recipe(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("recipe") / "small.toml"
+    path.write_text(SMALL)
+    return path
+
+
+@pytest.fixture(scope="session")
+def start():
+    """Starts the command line in a process of its own, which a test may kill."""
+    return start_command
+
+
+def start_command(*arguments: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "hornbook.cli", *arguments],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+@pytest.fixture(scope="session")
+def small_run(small_recipe, tmp_path_factory) -> Path:
+    """The whole small run, done once for all tests that look at its results."""
+    runs = tmp_path_factory.mktemp("runs")
+    process = start_command("run", str(small_recipe), "--runs", str(runs))
+    out, error = process.communicate(timeout=300)
+    assert process.returncode == 0, error
+    (runs / "small" / "stdout.txt").write_text(out)
+    return runs / "small"
