@@ -21,6 +21,15 @@ class ChatDataConfig(Settings, frozen=True):
     max_answer_chars: Count = 400  # of answers made from documents
 
 
+class LoRAConfig(Settings, frozen=True):
+    """Low-rank adapters (Hu et al. 2021): the change to a weight is scaled by alpha / rank."""
+
+    rank: Count = 8
+    alpha: Positive = 16.0
+    targets: tuple[str, ...] = ("query", "key", "value", "output", "gate", "up", "down")
+    dora: bool = False
+
+
 class SFTConfig(Settings, frozen=True):
     """Supervised fine-tuning: loss on the answers only."""
 
@@ -37,8 +46,21 @@ class DPOConfig(Settings, frozen=True):
     """
 
     train: TrainConfig
-    loss: Literal["dpo", "ipo", "simpo", "orpo"] = "dpo"
+    loss: Literal["dpo", "ipo", "simpo", "orpo", "kto"] = "dpo"
     beta: Positive = 0.1
     sft_weight: NonNegativeFloat = 0.0
     label_smoothing: Annotated[float, msgspec.Meta(ge=0.0, lt=0.5)] = 0.0
     target_margin: NonNegativeFloat = 0.5
+
+
+class GRPOConfig(Settings, frozen=True):
+    """Group-relative policy optimisation (Shao et al. 2024, arXiv 2402.03300).
+
+    A step answers ``prompts`` exercises ``group`` times each; ``train.batch`` is not used.
+    """
+
+    train: TrainConfig
+    variant: Literal["grpo", "dapo", "dr_grpo", "rloo"] = "dr_grpo"
+    prompts: Count = 8
+    group: Annotated[int, msgspec.Meta(ge=2)] = 8
+    max_tokens: Count = 96

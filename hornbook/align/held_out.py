@@ -166,3 +166,46 @@ def _preference(
         "ci95": [float(end) for end in interval],
         "higher_is_better": True,
     }
+
+
+def reward_results(rewards: np.ndarray, baselines: dict[str, float]) -> list[Result]:
+    """Accuracy of a reward model on held-out pairs and how far its confidence is off.
+
+    rewards    (pairs, 2), the chosen answer's first
+    baselines  the accuracy of ways to choose that know less
+    """
+    n = len(rewards)
+    if not n:
+        return []
+    share = float(_wins(rewards).mean())
+    accuracy: Result = {
+        "task": "reward model, held-out pairs",
+        "metric": "share of pairs",
+        "value": share,
+        "n": n,
+        "ci95": list(wilson(round(share * n), n)),
+        "higher_is_better": True,
+        "baselines": baselines,
+    }
+    calibration: Result = {
+        "task": "reward model, held-out pairs",
+        "metric": "expected calibration error",
+        "value": calibration_error(rewards[:, 0] - rewards[:, 1]),
+        "n": n,
+        "higher_is_better": False,
+    }
+    return [accuracy, calibration]
+
+
+def calibration_error(margins: np.ndarray, n_bins: int = 10) -> float:
+    """How far stated confidence and accuracy lie apart, on average (Naeini et al. 2015).
+
+    The model prefers one answer of each pair with the confidence sigmoid(abs(margin)).
+    """
+    confidence = 1 / (1 + np.exp(-np.abs(margins)))
+    right = (1 + np.sign(margins)) / 2
+    bins = np.minimum(((confidence - 0.5) * 2 * n_bins).astype(int), n_bins - 1)
+    gaps = [
+        abs(confidence[bins == b].sum() - right[bins == b].sum()) for b in range(n_bins)
+    ]
+    return float(sum(gaps) / len(margins))

@@ -25,11 +25,14 @@ class PreferenceBatch(TensorBatch):
     tokens     (pairs, 2, time) int64
     targets    (pairs, 2, time) int64: the next token within the answer, or ``IGNORE``
     reference  (pairs, 2) float32: the frozen model's log-probability of each answer
+    desirable  (pairs,) bool or None: with labels, the first answer is good or bad by itself
+               and the second is unrelated to the prompt
     """
 
     tokens: Tensor
     targets: Tensor
     reference: Tensor
+    desirable: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -113,14 +116,43 @@ def orpo(beta: float) -> PairLoss:
     return losses
 
 
+def kto(beta: float) -> Objective:
+    """Kahneman-Tversky optimisation (Ethayarajh et al. 2024, arXiv 2402.01306).
+
+    Good and bad answers without pairs. An answer's reward is judged against a point of
+    reference, the policy's drift from the frozen model on unrelated answers (never below
+    zero, and without a gradient); gains and losses saturate as people's feelings do.
+    """
+
+    def objective(model: nn.Module, batch: PreferenceBatch) -> Loss:
+        assert batch.desirable is not None
+        tokens, targets = batch.tokens, batch.targets
+        policy = log_probs(model, tokens[:, 0], targets[:, 0])
+        with torch.no_grad():
+            unrelated = log_probs(model, tokens[:, 1], targets[:, 1])
+            drift = (unrelated - batch.reference[:, 1]).mean().clamp(min=0)
+        gain = beta * (policy - batch.reference[:, 0] - drift)
+        losses = 1 - torch.sigmoid(torch.where(batch.desirable, gain, -gain))
+        metrics = {
+            "gain_desirable": (gain * batch.desirable).sum().detach(),
+            "gain_undesirable": (gain * ~batch.desirable).sum().detach(),
+            "drift": drift * len(gain),
+        }
+        return Loss(losses.sum(), metrics)
+
+    return objective
+
+
 def preference_objective(config: DPOConfig) -> Objective:
     """The objective that ``[dpo]`` asks for.
 
     ``sft_weight`` times the chosen answer's loss per token is added, which keeps it from
     losing probability along with the rejected one (Pang et al. 2024, arXiv 2404.19733).
     Metrics are summed over pairs like the loss: ``reward_chosen``, ``reward_rejected``,
-    ``margin``, ``accuracy``.
+    ``margin``, ``accuracy``. KTO takes labelled answers and has metrics of its own.
     """
+    if config.loss == "kto":
+        return kto(config.beta)
     pair_loss = {
         "dpo": lambda: dpo(config.beta, config.label_smoothing),
         "ipo": lambda: ipo(config.beta),

@@ -6,8 +6,9 @@ is minimised on them stands in losses.py.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from safetensors.numpy import load_file, save
 from torch import nn
 
 from hornbook.align.losses import PreferenceBatch, log_probs
-from hornbook.align.messages import Preference, assistant
+from hornbook.align.messages import Message, Preference, assistant
 from hornbook.align.order import rows_of_step
 from hornbook.align.sft import PAD, shifted
 from hornbook.core.errors import UserError
@@ -38,6 +39,7 @@ class PreferencePairs:
     tokens: np.ndarray
     targets: np.ndarray
     reference: np.ndarray | None = None
+    desirable: np.ndarray | None = None
     too_long: int = 0
 
     def __len__(self) -> int:
@@ -53,10 +55,12 @@ class PreferencePairs:
         if self.reference is None:
             raise ValueError("these pairs have no reference yet; see with_reference")
         tokens, targets = self.tokens[rows], self.targets[rows]
+        desirable = self.desirable
         return PreferenceBatch(
             torch.from_numpy(tokens.astype(np.int64)),
             torch.from_numpy(targets.astype(np.int64)),
             torch.from_numpy(self.reference[rows]),
+            None if desirable is None else torch.from_numpy(desirable[rows]),
         )
 
 
@@ -64,18 +68,47 @@ def encode_pairs(
     preferences: Sequence[Preference], tokenizer: Tokenizer, context_length: int
 ) -> PreferencePairs:
     """Encode and pad pairs; one of which either side is too long is left out and counted."""
-    rows, too_long = [], 0
-    for preference in preferences:
+    triples = [(p.prompt, p.chosen, p.rejected) for p in preferences]
+    return _encode(triples, tokenizer, context_length)[0]
+
+
+def encode_labelled(
+    preferences: Sequence[Preference], tokenizer: Tokenizer, context_length: int
+) -> PreferencePairs:
+    """Every answer by itself with a label, for losses that need no pairs (KTO).
+
+    In place of the rejected answer stands another prompt's answer: on such unrelated
+    answers the loss measures how far the policy has drifted from its reference.
+    """
+    answers = [
+        (p.prompt, text, good)
+        for p in preferences
+        for text, good in ((p.chosen, True), (p.rejected, False))
+    ]
+    unrelated = [*answers[2:], *answers[:2]]
+    triples = [(a[0], a[1], u[1]) for a, u in zip(answers, unrelated, strict=True)]
+    labels = [good for _, _, good in answers]
+    pairs, kept = _encode(triples, tokenizer, context_length)
+    return replace(pairs, desirable=np.array(labels)[kept])
+
+
+def _encode(
+    triples: Sequence[tuple[list[Message], str, str]],
+    tokenizer: Tokenizer,
+    context_length: int,
+) -> tuple[PreferencePairs, list[int]]:
+    """Prompts with two answers each as padded arrays, and the indices of those that fit."""
+    rows, kept = [], []
+    for index, (prompt, *answers) in enumerate(triples):
+        first = len(render_chat(tokenizer, prompt).ids)
         sides = []
-        for answer in (preference.chosen, preference.rejected):
-            chat = render_chat(tokenizer, [*preference.prompt, assistant(answer)])
-            first = len(render_chat(tokenizer, preference.prompt).ids)
+        for answer in answers:
+            chat = render_chat(tokenizer, [*prompt, assistant(answer)])
             chat.mask[:first] = 0  # earlier answers belong to the prompt
             sides.append(shifted(chat))
-        fits = max(len(tokens) for tokens, _ in sides) <= context_length
-        too_long += not fits
-        if fits:
+        if max(len(tokens) for tokens, _ in sides) <= context_length:
             rows.append(sides)
+            kept.append(index)
     longest = max((len(tokens) for row in rows for tokens, _ in row), default=0)
     time = min(-(-longest // LENGTH_STEP) * LENGTH_STEP, context_length)
     tokens = np.full((len(rows), 2, time), tokenizer.special[PAD], np.int32)
@@ -84,7 +117,8 @@ def encode_pairs(
         for side, (inputs, answers) in enumerate(sides):
             tokens[row, side, : len(inputs)] = inputs
             targets[row, side, : len(inputs)] = answers
-    return PreferencePairs(tokens, targets, None, too_long)
+    too_long = len(triples) - len(kept)
+    return PreferencePairs(tokens, targets, too_long=too_long), kept
 
 
 @torch.no_grad()
@@ -108,20 +142,14 @@ def with_reference(
             progress.advance(len(found[-1]))
     model.train(was_training)
     reference = np.concatenate([*found, np.empty((0, 2), np.float32)])
-    return PreferencePairs(
-        pairs.tokens, pairs.targets, reference.astype(np.float32), pairs.too_long
-    )
+    return replace(pairs, reference=reference.astype(np.float32))
 
 
 def save_pairs(pairs: PreferencePairs, path: Path) -> None:
     """Write pairs and reference as safetensors; a resumed run reads exactly these numbers."""
     assert pairs.reference is not None
-    arrays = {
-        "tokens": pairs.tokens,
-        "targets": pairs.targets,
-        "reference": pairs.reference,
-        "too_long": np.array(pairs.too_long),
-    }
+    arrays = {name: value for name, value in vars(pairs).items() if value is not None}
+    arrays["too_long"] = np.array(pairs.too_long)
     with atomic_file(path) as handle:
         handle.write(save(arrays))
 
@@ -130,13 +158,9 @@ def load_pairs(path: Path) -> PreferencePairs:
     """What :func:`save_pairs` wrote."""
     if not path.is_file():
         raise UserError(f"{path} does not exist.")
-    arrays = load_file(path)
-    return PreferencePairs(
-        arrays["tokens"],
-        arrays["targets"],
-        arrays["reference"],
-        int(arrays["too_long"]),
-    )
+    arrays: dict[str, Any] = load_file(path)
+    arrays["too_long"] = int(arrays["too_long"])
+    return PreferencePairs(**arrays)
 
 
 @dataclass(frozen=True)

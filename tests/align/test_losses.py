@@ -15,7 +15,7 @@ from hornbook.align.losses import (
     simpo,
 )
 from hornbook.align.messages import Preference, user
-from hornbook.align.preference import encode_pairs, with_reference
+from hornbook.align.preference import encode_labelled, encode_pairs, with_reference
 from hornbook.model.config import ModelConfig
 from hornbook.model.transformer import Transformer
 from hornbook.tokenizer.config import TokenizerConfig
@@ -164,6 +164,32 @@ def test_smoothed_labels_weigh_both_outcomes(scores):
     wrong, _ = dpo(0.3)(swapped)
     smoothed, _ = dpo(0.3, 0.2)(scores)
     torch.testing.assert_close(smoothed, 0.8 * right + 0.2 * wrong)
+
+
+def test_kto_equals_its_formula_answer_by_answer():
+    reference, model = make_model(1), make_model(2)
+    encoded = encode_labelled(PREFERENCES, TOKENIZER, 64)
+    examples = with_reference(encoded, reference, batch=3, device=torch.device("cpu"))
+    loss = objective(loss="kto", beta=0.2)(model, examples.batch(slice(None)))
+    flat = [(p, a) for p in PREFERENCES for a in (p.chosen, p.rejected)]
+    with torch.no_grad():
+        drifts = [
+            plain_log_prob(model, p, other) - plain_log_prob(reference, p, other)
+            for (p, _), (_, other) in zip(flat, flat[2:] + flat[:2], strict=True)
+        ]
+        drift = torch.stack(drifts).mean().clamp(min=0)
+        gains = [
+            plain_log_prob(model, p, a) - plain_log_prob(reference, p, a) - drift
+            for p, a in flat
+        ]
+    signs = [1 if a == p.chosen else -1 for p, a in flat]
+    expected = sum(
+        1 - torch.sigmoid(0.2 * g * s) for g, s in zip(gains, signs, strict=True)
+    )
+    assert loss.total.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert loss.metrics["drift"].item() == pytest.approx(14 * drift.item(), rel=1e-4)
+    good = sum(0.2 * g for g, s in zip(gains, signs, strict=True) if s > 0)
+    assert loss.metrics["gain_desirable"].item() == pytest.approx(good.item(), rel=1e-4)
 
 
 def test_log1mexp_is_exact_and_differentiable_at_both_ends():

@@ -58,35 +58,47 @@ def ours(model, reference, batch, **settings):
     return preference_objective(config)(Logits(model), pairs).total / len(ids)
 
 
-def theirs(model, reference, batch, loss, beta):
-    """TRL's loss with a trainer that has been given only what the loss reads."""
-    from trl.trainer.utils import add_fused_lm_head
-
+def _trainer(model, reference, **settings):
+    """A trainer of TRL's that has been given only what its losses read."""
     same = lambda x: x  # noqa: E731
-    trainer = SimpleNamespace(
+    accelerator = SimpleNamespace(
+        device=torch.device("cpu"),
+        gather=same,
+        gather_for_metrics=same,
+        unwrap_model=same,
+    )
+    return SimpleNamespace(
         model=model,
         ref_model=reference,
-        accelerator=SimpleNamespace(
-            device=torch.device("cpu"),
-            gather=same,
-            gather_for_metrics=same,
-            unwrap_model=same,
-        ),
+        accelerator=accelerator,
         args=SimpleNamespace(
             gradient_checkpointing=False, gradient_checkpointing_kwargs={}
         ),
         aux_loss_enabled=False,
-        ld_alpha=None,
         precompute_ref_logps=False,
+        calculate_KL=True,
+        desirable_weight=1.0,
+        undesirable_weight=1.0,
+        _metrics={"train": defaultdict(list), "eval": defaultdict(list)},
+        _total_train_tokens=0,
+        _tp_size=1,
+        **settings,
+    )
+
+
+def theirs(model, reference, batch, loss, beta):
+    from trl.trainer.utils import add_fused_lm_head
+
+    trainer = _trainer(
+        model,
+        reference,
+        ld_alpha=None,
         f_divergence_type="reverse_kl",
         loss_types=[loss],
         loss_weights=[1.0],
         beta=beta,
         label_smoothing=0.0,
         use_weighting=False,
-        _metrics={"train": defaultdict(list), "eval": defaultdict(list)},
-        _total_train_tokens=0,
-        _tp_size=1,
     )
     outputs = ("log_probs", "entropy", "mean_logits", "is_top1")
     add_fused_lm_head(model, outputs=outputs)
@@ -117,5 +129,45 @@ def test_losses_and_gradients_equal_trl(batch, settings, loss):
         losses[-1].backward()
         gradients.append({n: p.grad for n, p in model.named_parameters()})
     torch.testing.assert_close(losses[0], losses[1], rtol=1e-5, atol=1e-5)
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradient, gradients[1][name], rtol=1e-4, atol=1e-5)
+
+
+def test_kto_equals_trl(batch):
+    """Both start from the same model, batch and unrelated answers."""
+    from trl.trainer.utils import add_fused_lm_head
+
+    ids, answer = batch
+    labels = torch.tensor([True, False, True, True])
+    targets = torch.where(answer == 1, ids, IGNORE)[..., 1:]
+    losses, gradients = [], []
+    for side in ("ours", "theirs"):
+        model, reference = tiny_model(1), tiny_model(2)
+        with torch.no_grad():
+            frozen = log_probs(Logits(reference), ids[..., :-1], targets)
+        if side == "ours":
+            pairs = PreferenceBatch(ids[..., :-1], targets, frozen, labels)
+            config = DPOConfig(train=TrainConfig(steps=1), loss="kto", beta=0.3)
+            loss = preference_objective(config)(Logits(model), pairs).total / 4
+        else:
+            add_fused_lm_head(model, outputs=("log_probs", "entropy", "mean_logits"))
+            with torch.no_grad():
+                unrelated = log_probs(Logits(model), ids[:, 1, :-1], targets[:, 1])
+            trainer = _trainer(model, reference, loss_type="kto", beta=0.3)
+            trainer._compute_kl_logps = lambda *_, u=unrelated: u
+            trainer.precompute_ref_logps = True
+            inputs = {
+                "input_ids": ids[:, 0],
+                "attention_mask": torch.ones(4, 20, dtype=torch.long),
+                "completion_mask": answer[:, 0],
+                "label": labels,
+                "ref_logps": frozen[:, 0],
+                "ref_KL_logps": frozen[:, 1],
+            }
+            loss = trl.KTOTrainer._compute_loss(trainer, model, inputs, False)
+        loss.backward()
+        losses.append(loss)
+        gradients.append({n: p.grad for n, p in model.named_parameters()})
+    torch.testing.assert_close(*losses, rtol=1e-5, atol=1e-5)
     for name, gradient in gradients[0].items():
         torch.testing.assert_close(gradient, gradients[1][name], rtol=1e-4, atol=1e-5)
