@@ -30,7 +30,7 @@ def extract(config: DataConfig, out: Path) -> dict[str, Any]:
             name = source_name(source)
             before = (writer.documents, writer.bytes)
             for found in find_files(source, tally.skip):
-                for path, raw in read_file(found, source, tally.skip):
+                for path, raw in read_file(found, source, config.filters, tally.skip):
                     _add(path, raw, name, config, writer, tally)
                     progress.advance()
             by_source[name] = {
