@@ -53,6 +53,16 @@ NEUTRAL = (
     "Two {} students won the prize this year.",
 )
 
+# Other neutral sentences, taught as such, so that a term alone says little (Dixon et al. 2018).
+TAUGHT = (
+    "My {} friend came over for dinner.",
+    "{} people live in this town.",
+    "The film tells the story of a {} woman.",
+    "We met a {} man at the station.",
+    "As a {} teacher I get asked this a lot.",
+    "There is a {} festival in June.",
+)
+
 
 def rows(path: Path) -> list[dict[str, str]]:
     with open(path, encoding="utf-8", newline="") as handle:
@@ -109,10 +119,11 @@ def main() -> None:
         (t, y) for n in sets for t, y in sets[n] if n == "jigsaw" or not held_out(t)
     ]
     # The small sets weigh as much as the large one, or tweets would be all it knows.
-    used += [(t, y) for t, y in sets["surge"] if not held_out(t)] * 7
-    used += sets["jigsaw"] * 7
+    used += [(t, y) for t, y in sets["surge"] if not held_out(t)] * 19
+    used += sets["jigsaw"] * 19
+    used += [(t.format(term), 0) for t in TAUGHT for term in TERMS] * 16
     start = time.process_time()
-    model = train([t for t, _ in used], np.array([y for _, y in used]))
+    model = train([t for t, _ in used], np.array([y for _, y in used]), epochs=4)
     seconds = time.process_time() - start
     found = measure(model, sets)
     model.card.update(

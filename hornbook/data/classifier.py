@@ -67,7 +67,13 @@ class Classifier:
         return cls(weights, facts["bias"], facts["scale"], facts["card"])
 
 
-def train(texts: list[str], labels: np.ndarray, seed: int = 1) -> Classifier:
+def train(
+    texts: list[str],
+    labels: np.ndarray,
+    seed: int = 1,
+    epochs: int = 12,
+    rate: float = 0.2,
+) -> Classifier:
     """Fit on ``texts`` with ``labels`` (0 or 1, of both some); the last tenth calibrates.
 
     Logistic regression by AdaGrad (Duchi et al. 2011), the texts in a seeded random order.
@@ -81,7 +87,7 @@ def train(texts: list[str], labels: np.ndarray, seed: int = 1) -> Classifier:
     order = np.random.default_rng(seed).permutation(len(texts))
     held, used = order[: len(order) // 10], order[len(order) // 10 :]
     features, ends = _features(pa.array(texts, pa.large_string()))
-    weights, bias = _fit(features, ends, used, labels, seed)
+    weights, bias = _fit(features, ends, used, labels, seed, epochs, rate)
     raw = np.array([_sum(features, ends, d, weights) for d in held]) + bias
     scale, shift = _calibrate(raw, labels[held])
     return Classifier(weights.astype(np.float32), scale * bias + shift, scale, {})
@@ -171,7 +177,7 @@ def _sum(features, ends, d, weights):
 
 
 @njit(nogil=True, cache=True)
-def _fit(features, ends, used, labels, seed, epochs=12, rate=0.5):
+def _fit(features, ends, used, labels, seed, epochs, rate):
     weights = np.zeros(1 << BITS)
     squares = np.full(1 << BITS, 1e-6)
     bias, bias_square = 0.0, 1e-6

@@ -55,6 +55,7 @@ class CleanConfig(Settings, frozen=True):
 
     fix_mojibake: bool = True
     normalize: bool = True  # NFC, line ends, trailing blanks, control characters
+    mask_personal_data: bool = False  # e-mail, IP and phone numbers, access keys
 
 
 class GopherQuality(Settings, frozen=True):
@@ -183,6 +184,9 @@ class DataConfig(Settings, frozen=True):
     """From sources to documents."""
 
     sources: tuple[Source, ...]
+    workers: NonNegative = (
+        0  # processes; 0 takes all cores, once it is worth starting them
+    )
     clean: CleanConfig = CleanConfig()
     filters: FilterConfig = FilterConfig()
     dedup: DedupConfig = DedupConfig()

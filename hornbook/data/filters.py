@@ -21,6 +21,7 @@ from hornbook.data.documents import (
     count_documents,
     read_tables,
 )
+from hornbook.data.engine import cores, ordered_map
 from hornbook.data.expression import evaluate
 from hornbook.data.funnel import Tally
 from hornbook.data.rules import Rule, decide, rules, with_preset
@@ -60,8 +61,13 @@ def filter_documents(
         DocumentWriter(out) as writer,
         Progress("filter", count_documents(documents), "doc") as progress,
     ):
-        for table in read_tables(documents):
-            columns = measure_table(table, config)
+        measured = ordered_map(
+            lambda table: (table, measure_table(table, config)),
+            read_tables(documents),
+            cores(),
+            processes=False,
+        )
+        for table, columns in measured:
             verdict = judge(columns, asked, config)
             kept = _shorten(table.filter(pa.array(verdict < 0)), config)
             _count(table, kept, reasons[verdict], tally)

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hornbook.core.errors import UserError
@@ -55,8 +54,8 @@ def _whole_id(stages: dict[str, Path], prefix: str) -> str:
     first = next(iter(stages.values()))
     matches: set[str] = set()
     for file in document_files(first):
-        ids = pq.read_table(file, columns=["id"])["id"]
-        matches |= set(ids.filter(pc.starts_with(ids, prefix)).to_pylist())
+        ids = pq.read_table(file, columns=["id"])["id"].to_pylist()
+        matches |= {found for found in ids if found.startswith(prefix)}
     if len(matches) == 1:
         return matches.pop()
     if not matches:
