@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 
 from hornbook import __version__
-from hornbook.core.settings import to_table
 from hornbook.pipeline import read_manifest, versions
 from hornbook.recipe import Recipe
 from hornbook.stages import FUNNEL, stages_of
@@ -43,7 +42,7 @@ def gather(recipe: Recipe, run: Path) -> dict[str, Any]:
             "processor": processor(),
             "threads": os.cpu_count(),
         },
-        "config": to_table(recipe),
+        "config": msgspec.json.decode(msgspec.json.encode(recipe)),
         "config_changed": _changed(recipe),
         "sources": [
             {"name": name, **counts}
@@ -74,7 +73,7 @@ def gather(recipe: Recipe, run: Path) -> dict[str, Any]:
             for n, m in manifests.items()
         ],
         "artifacts": _artifacts(run, manifests),
-        "commands": [f"hornbook run {recipe.name}", f"hornbook chat {run}"],
+        "commands": [f"hornbook run {run / 'recipe.toml'}", f"hornbook chat {run}"],
     }
 
 

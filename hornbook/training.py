@@ -234,11 +234,18 @@ def _pairs(
     tokenizer: Tokenizer,
     backend: Backend,
     batch: int,
+    at_most: int | None = None,
 ) -> PreferencePairs:
-    """Encoded pairs with the reference's scores, computed once and kept for a resume."""
+    """Encoded pairs with the reference's scores, computed once and kept for a resume.
+
+    No more than ``at_most`` are scored, spread over the file: training that takes only so
+    many pairs need not wait for the others' scores.
+    """
     path = task.out / f"{name}.safetensors"
     if not path.exists():
         preferences = read_jsonl(task.input("chatdata") / f"{name}.jsonl", Preference)
+        if at_most:
+            preferences = preferences[:: max(1, len(preferences) // at_most)][:at_most]
         pairs = encode_pairs(preferences, tokenizer, model.config.context_length)
         with backend.autocast():
             save_pairs(with_reference(pairs, model, batch, backend.device), path)

@@ -11,7 +11,17 @@ from torch import Tensor
 
 from hornbook.infer.kernels import Weights, step
 from hornbook.infer.kvcache import KVCache
+from hornbook.model.config import ModelConfig
 from hornbook.model.transformer import Transformer
+
+MAX_THREADS = numba.get_num_threads()
+
+# The settings that may take any value; all others must be at their defaults.
+FREE = (
+    *("n_layers", "d_model", "n_heads", "n_kv_heads", "context_length", "vocab_size"),
+    *("d_head", "d_ff", "mlp", "qk_norm", "rope_base", "rope_scaling", "norm_eps"),
+    *("tied", "init"),
+)
 
 
 class CompiledStep:
@@ -23,16 +33,25 @@ class CompiledStep:
 
     @staticmethod
     def fits(model: Transformer) -> bool:
-        """Whether this path can stand in for ``model``: on a CPU, in float32."""
-        weight = model.embedding.weight
-        return weight.device.type == "cpu" and weight.dtype == torch.float32
+        """Whether this path can stand in for ``model``: Llama's or Qwen3's block.
+
+        Or theirs with ReLU², with any RoPE; on a CPU, in float32.
+        """
+        weight, config = model.embedding.weight, model.config
+        shape = {field: getattr(config, field) for field in FREE}
+        here = weight.device.type == "cpu" and weight.dtype == torch.float32
+        return (
+            here
+            and config.mlp in ("swiglu", "relu2")
+            and config == ModelConfig(**shape)
+        )
 
     def __call__(self, tokens: list[int], cache: KVCache) -> Tensor:
         """Logits (sequences, vocab) after ``tokens[row]`` in the first rows of ``cache``.
 
         The rows grow by their token. Raises ValueError when one has no room.
         """
-        numba.set_num_threads(min(torch.get_num_threads(), numba.get_num_threads()))
+        numba.set_num_threads(min(torch.get_num_threads(), MAX_THREADS))
         rows = len(tokens)
         lengths = np.array(cache.lengths[:rows])
         cache.window(0, rows, 1)
@@ -75,8 +94,8 @@ def pack(model: Transformer) -> Weights:
             *(feed_forward + n for n in (["gate"] if gated else []) + ["up"])
         ),
         down=stack("feed_forward.down"),
-        norm=model.norm.weight.detach().numpy(),
+        norm=model.get_parameter("norm.weight").detach().numpy(),
         head=head.detach().numpy(),
-        cos=model.rotary.cos.numpy(),
-        sin=model.rotary.sin.numpy(),
+        cos=model.get_buffer("rotary.cos").numpy(),
+        sin=model.get_buffer("rotary.sin").numpy(),
     )

@@ -113,7 +113,7 @@ def widen(x):
 @overload(widen, inline="always")
 def _widen(x):
     if x == types.uint16:
-        return lambda x: (np.uint32(x) << np.uint32(16)).view(np.float32)
+        return lambda x: np.uint32(np.uint32(x) << 16).view(np.float32)
     return lambda x: x
 
 

@@ -14,7 +14,7 @@ from hornbook.model.config import ModelConfig
 
 
 class KVCache:
-    """Keys and values (n_layers, rows, n_kv_heads, capacity, d_head) and the rows' lengths."""
+    """Keys and values (n_layers, rows, kv heads, capacity, width), and the rows' lengths."""
 
     def __init__(
         self,
@@ -24,10 +24,15 @@ class KVCache:
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ):
-        width = sizes.d_head(config)
-        shape = (config.n_layers, rows, config.n_kv_heads, capacity, width)
-        self.keys = torch.zeros(shape, dtype=dtype, device=device)
-        self.values = torch.zeros(shape, dtype=dtype, device=device)
+        heads, *widths = sizes.cache_shape(config)
+        self.keys, self.values = (
+            torch.zeros(
+                (config.n_layers, rows, heads, capacity, width),
+                dtype=dtype,
+                device=device,
+            )
+            for width in widths
+        )
         self.lengths = [0] * rows
         self.capacity = capacity
 

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from hornbook.model import sizes
 from hornbook.model.config import ModelConfig
+from hornbook.model.mask import windows
 from hornbook.model.norm import RMSNorm
-from hornbook.model.position import rotate
+from hornbook.model.rope import rotate
 
 
 class Cache(Protocol):
@@ -26,7 +27,7 @@ class Cache(Protocol):
     length: int  # how many positions :meth:`extend` will return
 
     def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Store a layer's new keys and values; return all (batch, kv heads, past, d_head).
+        """Store a layer's new keys and values; return all (batch, kv heads, past, width).
 
         Index ``j`` of the third dimension is position ``j``.
         """
@@ -35,15 +36,15 @@ class Cache(Protocol):
 
 @dataclass(frozen=True)
 class Sight:
-    """Where the tokens of one forward pass stand and what they may see; same in all layers.
+    """Where the tokens of one forward pass stand and what they may see.
 
-    turns  the rotary tables of their positions
-    mask   bool, broadcasts to (batch, heads, time, past): may see; None for plain causal
+    turns  the rotary tables of their positions, or None
+    masks  for each window that a layer may have, its mask (mask.py)
     cache  where earlier keys and values are, or None
     """
 
-    turns: tuple[Tensor, Tensor]
-    mask: Tensor | None
+    turns: tuple[Tensor, Tensor] | None
+    masks: dict[int, Tensor | None]
     cache: Cache | None
 
 
@@ -56,14 +57,15 @@ class Attention(nn.Module):
 
     def __init__(self, config: ModelConfig, layer: int):
         super().__init__()
-        self.layer = layer
-        self.d_head = sizes.d_head(config)
-        self.n_heads, self.n_kv_heads = config.n_heads, config.n_kv_heads
-        queries, keys = self.n_heads * self.d_head, self.n_kv_heads * self.d_head
-        self.query = nn.Linear(config.d_model, queries, bias=False)
-        self.key = nn.Linear(config.d_model, keys, bias=False)
-        self.value = nn.Linear(config.d_model, keys, bias=False)
-        self.output = nn.Linear(queries, config.d_model, bias=False)
+        self.layer, self.window = layer, windows(config)[layer]
+        self.d_head, self.score_cap = sizes.d_head(config), config.score_cap
+        queries = config.n_heads * self.d_head
+        keys = config.n_kv_heads * self.d_head
+        bias = config.bias != "none"
+        self.query = nn.Linear(config.d_model, queries, bias)
+        self.key = nn.Linear(config.d_model, keys, bias)
+        self.value = nn.Linear(config.d_model, keys, bias)
+        self.output = nn.Linear(queries, config.d_model, config.bias == "all")
         self.query_norm = self.key_norm = nn.Identity()
         if config.qk_norm:
             self.query_norm = RMSNorm(self.d_head, config.norm_eps)
@@ -76,19 +78,25 @@ class Attention(nn.Module):
         query = self.query_norm(self.query(x).view(heads)).transpose(1, 2)
         key = self.key_norm(self.key(x).view(heads)).transpose(1, 2)
         value = self.value(x).view(heads).transpose(1, 2)
-        query, key = rotate(query, sight.turns), rotate(key, sight.turns)
+        if sight.turns is not None:
+            query, key = rotate(query, sight.turns), rotate(key, sight.turns)
         if sight.cache is not None:
             key, value = sight.cache.extend(self.layer, key, value)
-        mixed = attend(query, key, value, sight.mask)
+        mixed = attend(query, key, value, sight.masks[self.window], self.score_cap)
         return self.output(mixed.transpose(1, 2).reshape(batch, time, -1))
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+def attend(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, cap: float = 0.0
+) -> Tensor:
     """Mix ``value`` by the match of ``query`` and ``key``, with PyTorch's fused kernel.
 
     ``query`` is (batch, heads, time, d_head), ``key`` and ``value`` (batch, kv heads, past,
-    d_head), the result like ``query``. ``mask`` None: plain causal, ``past == time``.
+    d_head), the result like ``query``. ``mask`` (mask.py) None: plain causal, and then
+    ``past == time``. ``cap`` bounds the scores softly, which no fused kernel here can.
     """
+    if cap:
+        return attend_plainly(query, key, value, mask, cap)
     return F.scaled_dot_product_attention(
         query,
         key,
@@ -100,19 +108,25 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Te
 
 
 def attend_plainly(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, cap: float = 0.0
 ) -> Tensor:
     """:func:`attend`, written out: scores, mask, softmax, weighted mean of the values."""
     group = query.shape[1] // key.shape[1]
     key = key.repeat_interleave(group, dim=1)
     value = value.repeat_interleave(group, dim=1)
-    if mask is None:
-        mask = causal_mask(query.shape[2], query.device)
     scores = query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5
-    scores = scores.masked_fill(~mask, float("-inf"))
-    return torch.softmax(scores, dim=-1) @ value
+    if cap:
+        scores = soft_cap(scores, cap)
+    if mask is None:
+        time = query.shape[2]
+        mask = torch.ones(time, time, dtype=torch.bool, device=query.device).tril()
+    if mask.dtype == torch.bool:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    else:
+        scores = scores + mask
+    return torch.softmax(scores, dim=-1).type_as(value) @ value
 
 
-def causal_mask(time: int, device: torch.device) -> Tensor:
-    """(time, time) bool: True where the column is not after the row."""
-    return torch.ones(time, time, dtype=torch.bool, device=device).tril()
+def soft_cap(x: Tensor, cap: float) -> Tensor:
+    """Bend ``x`` so that it never leaves ``-cap..cap`` (Gemma 2, arXiv 2408.00118)."""
+    return cap * torch.tanh(x / cap)

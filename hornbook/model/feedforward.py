@@ -1,39 +1,49 @@
 """The feed-forward layer: what a block computes at each position on its own."""
 
+from functools import partial
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hornbook.model import sizes
 from hornbook.model.config import ModelConfig
 
-
-class SwiGLU(nn.Module):
-    """A gated layer: ``down(silu(gate(x)) * up(x))`` (Shazeer 2020, arXiv 2002.05202)."""
-
-    def __init__(self, config: ModelConfig):
-        super().__init__()
-        width = sizes.d_ff(config)
-        self.gate = nn.Linear(config.d_model, width, bias=False)
-        self.up = nn.Linear(config.d_model, width, bias=False)
-        self.down = nn.Linear(width, config.d_model, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(batch, time, d_model) to the same shape."""
-        return self.down(F.silu(self.gate(x)) * self.up(x))
+ACTIVATIONS = {
+    "swiglu": F.silu,
+    "geglu": partial(F.gelu, approximate="tanh"),
+    "gelu": partial(F.gelu, approximate="tanh"),  # GPT-2's
+    "relu": F.relu,
+    "relu2": lambda x: F.relu(x).square(),  # Primer, arXiv 2109.08668
+}
 
 
-class SquaredReLU(nn.Module):
-    """``down(relu(up(x)) ** 2)`` (Primer, arXiv 2109.08668)."""
+class FeedForward(nn.Module):
+    """``down(activation(up(x)))``."""
 
     def __init__(self, config: ModelConfig):
         super().__init__()
-        width = sizes.d_ff(config)
-        self.up = nn.Linear(config.d_model, width, bias=False)
-        self.down = nn.Linear(width, config.d_model, bias=False)
+        width, bias = sizes.d_ff(config), config.bias == "all"
+        self.activation = ACTIVATIONS[config.mlp]
+        self.up = nn.Linear(config.d_model, width, bias)
+        self.down = nn.Linear(width, config.d_model, bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, time, d_model) to the same shape."""
-        return self.down(F.relu(self.up(x)).square())
+        return self.down(self.activation(self.up(x)))
 
 
-FEED_FORWARD = {"swiglu": SwiGLU, "relu2": SquaredReLU}
+class GatedFeedForward(FeedForward):
+    """``down(activation(gate(x)) * up(x))``: SwiGLU, GeGLU (arXiv 2002.05202)."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__(config)
+        self.gate = nn.Linear(config.d_model, sizes.d_ff(config), config.bias == "all")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, time, d_model) to the same shape."""
+        return self.down(self.activation(self.gate(x)) * self.up(x))
+
+
+def feed_forward(config: ModelConfig) -> nn.Module:
+    """One dense feed-forward layer, as configured."""
+    return (GatedFeedForward if sizes.gated(config) else FeedForward)(config)

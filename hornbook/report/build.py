@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import typst
 
-from hornbook.core.files import atomic_file
+from hornbook.core.files import atomic_file, write_json
 from hornbook.report.checks import standard_checks
 from hornbook.report.facts import Facts, not_recorded, to_facts
 from hornbook.report.printable import for_print, visible
@@ -29,11 +29,10 @@ def write_report(facts: dict[str, Any], out: Path) -> None:
     """
     checked = complete(to_facts(facts))
     out.mkdir(parents=True, exist_ok=True)
+    write_json(out / "report.json", _storable(checked))
     pdf, _ = compile_report(checked)
-    encoded = msgspec.json.format(msgspec.json.encode(_storable(checked)), indent=1)
-    for name, content in (("report.json", encoded + b"\n"), ("report.pdf", pdf)):
-        with atomic_file(out / name) as handle:
-            handle.write(content)
+    with atomic_file(out / "report.pdf") as handle:
+        handle.write(pdf)
 
 
 def complete(facts: Facts) -> Facts:

@@ -98,24 +98,29 @@ def visible(piece: str) -> str:
 def cut(text: str, characters: int, lines: int) -> str:
     """The beginning of ``text`` within both limits; … where something was cut.
 
-    Line ends become blanks when only one line is allowed.
+    When only one line is allowed, every run of blanks and line ends becomes one blank.
     """
     if lines == 1:
-        text = " ".join(text.split("\n"))
+        text = " ".join(text.split())
     kept = "\n".join(text.split("\n")[:lines])[:characters]
     return kept if kept == text else kept.rstrip() + ELLIPSIS
+
+
+def fitted(text: str, characters: int, lines: int) -> str:
+    """``text`` printable and cut; of a very long one, only the beginning is looked at."""
+    return cut(printable(text[: 8 * characters]), characters, lines)
 
 
 def for_print(value: Any, key: str = "") -> Any:
     """Every text within ``value``, keys too, cut and made printable, by its key's limit."""
     if isinstance(value, str):
-        return printable(cut(value, *LIMITS.get(key, DEFAULT)))
+        return fitted(value, *LIMITS.get(key, DEFAULT))
     if isinstance(value, list | tuple):
         return [for_print(item, key) for item in value]
     if isinstance(value, dict):
         result: dict[str, Any] = {}
         for name, item in value.items():
-            shown = printable(cut(str(name), *DEFAULT))
+            shown = fitted(str(name), *DEFAULT)
             while shown in result:  # two names may differ in a replaced character only
                 shown += "'"
             result[shown] = for_print(item, key if key in LIMITS else str(name))

@@ -43,5 +43,6 @@ def wording(value: Any) -> str:
     if value is None:
         return "none"
     if isinstance(value, float):
-        return f"{value:g}" if value else "0.0"
+        short = f"{value:g}"
+        return short if set("e.n") & set(short) else f"{short}.0"
     return json.dumps(value, ensure_ascii=False)

@@ -10,54 +10,115 @@ from shapes import SWITCHES, random_model, random_tokens, tiny
 from hornbook.core.errors import UserError
 from hornbook.model.huggingface import TokenIds, load_model, save_model
 
-THEIRS = [name for name in SWITCHES if name != "relu2"]
+NO_QK_NORM = {"qk_norm": False}
+# family -> tiny configurations of ours that it expresses
+FAMILIES = {
+    "Qwen3": [
+        *(tiny(n) for n in ("default", "tied", "multi-query", "wide heads")),
+        *(tiny(n) for n in ("rope base", "rope linear", "rope llama3", "rope yarn")),
+    ],
+    "Llama": [
+        *(
+            tiny(n, **NO_QK_NORM)
+            for n in ("default", "tied", "multi-head", "wide heads")
+        ),
+        *(tiny(n, **NO_QK_NORM) for n in ("rope linear", "rope llama3", "rope yarn")),
+    ],
+    "Qwen2": [tiny("qkv biases"), tiny("qkv biases", tied=True)],
+    "Mixtral": [
+        tiny("experts", **NO_QK_NORM),
+        tiny("experts", **NO_QK_NORM, windows=(6,)),
+    ],
+    "GPT2": [tiny("gpt2"), tiny("gpt2", tied=False, d_ff=72, norm_eps=1e-3)],
+}
+CASES = [(family, config) for family, configs in FAMILIES.items() for config in configs]
 
 
-@pytest.mark.parametrize("name", THEIRS)
-@pytest.mark.parametrize("qk_norm", [True, False])
+@pytest.mark.parametrize(("family", "config"), CASES)
 @torch.no_grad()
 def test_transformers_opens_what_we_save_and_gives_the_same_logits(
-    name, qk_norm, tmp_path
+    family, config, tmp_path
 ):
     transformers = pytest.importorskip("transformers")
-    config = tiny(name, qk_norm=qk_norm)
-    model, tokens = random_model(config), random_tokens(config, 2, 40)
+    model, tokens = random_model(config), random_tokens(config, 2, 48)
     save_model(model, tmp_path)
     theirs, report = transformers.AutoModelForCausalLM.from_pretrained(
         tmp_path, dtype=torch.float32, output_loading_info=True
     )
     assert not report["missing_keys"]
     assert not report["unexpected_keys"]
-    assert type(theirs).__name__.startswith("Qwen3" if qk_norm else "Llama")
+    assert type(theirs).__name__.startswith(family)
     assert (theirs(tokens).logits - model(tokens)).abs().max() < 1e-4
 
 
-@pytest.mark.parametrize("model_type", ["qwen3", "llama"])
-@pytest.mark.parametrize("tied", [True, False])
+ROPE = {"rope_type": "default", "rope_theta": 3000.0}
+LLAMA = {
+    "hidden_size": 32,
+    "intermediate_size": 40,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 64,
+    "initializer_range": 0.2,
+}
+THEIRS = {
+    "qwen3": LLAMA | {"head_dim": 16, "rope_parameters": ROPE},
+    "llama": LLAMA | {"rope_parameters": ROPE, "tie_word_embeddings": True},
+    "llama 3.1": LLAMA
+    | {
+        "rope_parameters": {
+            "rope_type": "llama3",
+            "rope_theta": 500.0,
+            "factor": 8.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 3.0,
+            "original_max_position_embeddings": 32,
+        }
+    },
+    "qwen2": LLAMA | {"rope_parameters": ROPE, "tie_word_embeddings": False},
+    "mixtral": LLAMA
+    | {"num_local_experts": 5, "num_experts_per_tok": 3, "sliding_window": 9},
+    "gpt2": {
+        "n_embd": 32,
+        "n_layer": 2,
+        "n_head": 4,
+        "n_positions": 64,
+        "initializer_range": 0.2,
+    },
+}
+
+
+@pytest.mark.parametrize("name", THEIRS)
 @torch.no_grad()
-def test_we_open_what_transformers_saves(model_type, tied, tmp_path):
+def test_we_open_what_transformers_saves(name, tmp_path):
     transformers = pytest.importorskip("transformers")
     torch.manual_seed(3)
     settings = transformers.AutoConfig.for_model(
-        model_type,
-        vocab_size=53,
-        hidden_size=32,
-        intermediate_size=40,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=16,
-        max_position_embeddings=32,
-        rope_parameters={"rope_type": "default", "rope_theta": 3000.0},
-        tie_word_embeddings=tied,
-        initializer_range=0.2,
+        name.split()[0], vocab_size=53, **THEIRS[name]
     )
     theirs = transformers.AutoModelForCausalLM.from_config(settings).eval()
+    for parameter in theirs.parameters():
+        if parameter.ndim == 1:
+            parameter.add_(0.3 * torch.randn_like(parameter))
     theirs.save_pretrained(tmp_path)
-    ours = load_model(tmp_path)
-    tokens = random_tokens(ours.config, 2, 30)
-    assert ours.config.rope_base == 3000.0
+    ours = load_model(tmp_path).eval()
+    tokens = random_tokens(ours.config, 2, 60)
     assert (theirs(tokens).logits - ours(tokens)).abs().max() < 1e-4
+    save_model(ours, tmp_path / "again")
+    again = json.loads((tmp_path / "again" / "config.json").read_text())
+    assert again["model_type"] == name.split()[0]
+
+
+def test_the_first_published_gpt2_files_are_read(tmp_path):
+    """Names without a prefix, and the causal mask among the weights."""
+    model = random_model(tiny("gpt2"))
+    save_model(model, tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    old = {k.removeprefix("transformer."): v for k, v in tensors.items()}
+    old["h.0.attn.bias"] = torch.ones(1, 1, 48, 48).tril()
+    save_file(old, tmp_path / "model.safetensors")
+    tokens = random_tokens(model.config, 1, 9)
+    assert torch.equal(load_model(tmp_path)(tokens), model(tokens))
 
 
 @pytest.mark.parametrize("name", SWITCHES)
@@ -114,8 +175,18 @@ def test_wrong_tensors_are_named(tmp_path):
         ({"model_type": "mamba"}, "'model_type' is 'mamba'"),
         ({"hidden_act": "gelu"}, "'hidden_act' is 'gelu'"),
         ({"attention_bias": True}, "'attention_bias' is True"),
-        ({"rope_scaling": {"type": "yarn"}, "rope_parameters": None}, "'yarn'"),
-        ({"hidden_size": None}, "'d_model'"),
+        ({"rope_parameters": {"rope_type": "longrope"}}, "'longrope'"),
+        ({"rope_parameters": {"rope_type": "yarn", "mscale": 2}}, "'mscale' of RoPE"),
+        ({"hidden_size": None}, "the key 'hidden_size' is missing"),
+        ({"model_type": "gpt2"}, "the key 'n_layer' is missing"),
+        (
+            {"model_type": "gpt2", "activation_function": "tanh"},
+            "'activation_function' is 'tanh'",
+        ),
+        (
+            {"model_type": "gpt2", "scale_attn_by_inverse_layer_idx": True},
+            "'scale_attn_by_inverse_layer_idx' is True",
+        ),
     ],
 )
 def test_a_config_we_cannot_represent_is_refused_by_key(change, said, tmp_path):

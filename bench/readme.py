@@ -1,0 +1,69 @@
+"""Writes the README's table of results from bench/results: nothing there is typed by hand.
+
+    python bench/readme.py
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "bench" / "results"
+START, END = "<!-- results: written by bench/readme.py -->\n", "<!-- end of results -->"
+
+
+def main() -> None:
+    readme = ROOT / "README.md"
+    before, _, rest = readme.read_text().partition(START)
+    _, _, after = rest.partition(END)
+    readme.write_text(before + START + table() + END + after)
+
+
+def table() -> str:
+    """The Markdown between the two marks of README.md."""
+    measured = json.loads((RESULTS / "hello.json").read_text())
+    rows = [*hello_rows(measured["hello"]), *shakespeare_rows(measured.get("shakespeare"))]
+    machine = measured["machine"]
+    lines = ["| what | measured |", "|---|---|", *(f"| {a} | {b} |" for a, b in rows)]
+    note = (
+        f"On {machine['cores']} cores of an {machine['processor']}, "
+        f"torch {measured['versions']['torch']}; `python bench/hello.py` measures it again."
+    )
+    return "\n".join([*lines, "", note, ""])
+
+
+def hello_rows(hello: dict[str, Any]) -> list[tuple[str, str]]:
+    others = ", ".join(f"{k} {v:.2f}" for k, v in sorted(hello["compared_with"].items()))
+    rows = [
+        ("`hornbook run hello`, everything", minutes(hello["seconds"])),
+        ("model", f"{hello['parameters'] / 1e6:.1f} M parameters, {hello['tokens'] / 1e6:.1f} M tokens"),
+        ("held-out files, bits per byte", f"**{hello['bits_per_byte']:.3f}** ({others})"),
+    ]
+    return rows + [(words(result), value(result)) for result in hello["results"][1:]]
+
+
+def shakespeare_rows(known: dict[str, Any] | None) -> list[tuple[str, str]]:
+    if not known:
+        return []
+    return [
+        ("`hornbook run shakespeare`, everything", minutes(known["seconds"])),
+        ("its validation loss, nats per character", f"**{known['validation_nats_per_char']:.3f}**"),
+    ]
+
+
+def words(result: dict[str, Any]) -> str:
+    return f"{result['task']}: {result['metric']}"
+
+
+def value(result: dict[str, Any]) -> str:
+    low, high = result["ci95"]
+    others = "".join(f"; {k} {v:.3f}" for k, v in result.get("baselines", {}).items())
+    return f"{result['value']:.3f} ({low:.3f} to {high:.3f}, n = {result['n']}{others})"
+
+
+def minutes(seconds: float) -> str:
+    return f"{int(seconds) // 60} min {int(seconds) % 60:02d} s"
+
+
+if __name__ == "__main__":
+    main()
