@@ -28,6 +28,9 @@ from hornbook.core.errors import UserError
 from hornbook.core.progress import Progress
 from hornbook.data.documents import Document, read_documents
 
+MAX_PREFERENCE_CHARS = (
+    160  # one short sentence shows right or wrong as well as a long one
+)
 FEW = 100  # with fewer pairs than this, passages and how they go on are added
 MAX_SAME = 3  # functions that share one description, word for word
 LISTED = 20  # unreadable places named in the report; the rest is counted
@@ -149,7 +152,7 @@ def _ask(subjects: list[Subject], max_answer_chars: int) -> Iterator[Conversatio
 
 def _statement(subject: Subject, max_answer_chars: int) -> Statement | None:
     """The description of a subject, ready to be paired with another's."""
-    what = questions.describe(subject, max_answer_chars)
+    what = questions.describe(subject, min(max_answer_chars, MAX_PREFERENCE_CHARS))
     if not what:
         return None
     opening = questions.lead(subject)

@@ -46,7 +46,7 @@ class DPOConfig(Settings, frozen=True):
     """
 
     train: TrainConfig
-    loss: Literal["dpo", "ipo", "simpo", "orpo", "kto"] = "dpo"
+    loss: Literal["dpo", "ipo", "simpo", "orpo"] = "dpo"
     beta: Positive = 0.1
     sft_weight: NonNegativeFloat = 0.0
     label_smoothing: Annotated[float, msgspec.Meta(ge=0.0, lt=0.5)] = 0.0

@@ -121,7 +121,8 @@ def kto(beta: float) -> Objective:
 
     Good and bad answers without pairs. An answer's reward is judged against a point of
     reference, the policy's drift from the frozen model on unrelated answers (never below
-    zero, and without a gradient); gains and losses saturate as people's feelings do.
+    zero, and without a gradient); gains and losses saturate as people's feelings do. Takes
+    the labelled answers of ``encode_labelled``.
     """
 
     def objective(model: nn.Module, batch: PreferenceBatch) -> Loss:
@@ -149,10 +150,8 @@ def preference_objective(config: DPOConfig) -> Objective:
     ``sft_weight`` times the chosen answer's loss per token is added, which keeps it from
     losing probability along with the rejected one (Pang et al. 2024, arXiv 2404.19733).
     Metrics are summed over pairs like the loss: ``reward_chosen``, ``reward_rejected``,
-    ``margin``, ``accuracy``. KTO takes labelled answers and has metrics of its own.
+    ``margin``, ``accuracy``.
     """
-    if config.loss == "kto":
-        return kto(config.beta)
     pair_loss = {
         "dpo": lambda: dpo(config.beta, config.label_smoothing),
         "ipo": lambda: ipo(config.beta),

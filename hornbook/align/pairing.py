@@ -3,14 +3,16 @@
 Statements of one group (a module, a text) are sorted by length and paired with their
 neighbour, each serving as the other's wrong answer. So both answers of a pair are equally
 long on average, and every body is the right one exactly as often as the wrong one: nothing
-but the match of question and answer tells them apart.
+but the match of question and answer tells them apart. Half of the wrong answers keep their
+own opening and so answer another question; the others say something false about the right
+thing, which is harder to see.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
-from hornbook.align.messages import Message, Preference
+from hornbook.align.messages import Message, Preference, choice
 
 
 @dataclass(frozen=True)
@@ -50,5 +52,7 @@ def _pair_groups(statements, key, leftover: list[Statement]) -> Iterator[Prefere
 
 
 def prefer(right: Statement, wrong: Statement) -> Preference:
-    """``right``'s own answer over the same opening with ``wrong``'s body."""
-    return Preference([right.prompt], right.lead + right.body, right.lead + wrong.body)
+    """``right``'s own answer over ``wrong``'s, under the one's opening or the other's."""
+    both = "\0".join(sorted((right.body, wrong.body)))  # the same for both directions
+    opening = (right if choice(both, "opening", 2) else wrong).lead
+    return Preference([right.prompt], right.lead + right.body, opening + wrong.body)

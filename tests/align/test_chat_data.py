@@ -120,11 +120,12 @@ def test_every_description_is_right_as_often_as_wrong(build):
     assert chosen == rejected
 
 
-def test_both_answers_name_the_thing_that_was_asked_about(build):
-    _, out = build(modules(*range(8)))
-    for pair in read_jsonl(out / "preference.jsonl", Preference):
-        assert pair.chosen != pair.rejected
-        assert pair.chosen.split("` ")[0] == pair.rejected.split("` ")[0]
+def test_half_of_the_wrong_answers_name_the_thing_asked_about(build):
+    _, out = build(modules(*range(40)))
+    pairs = read_jsonl(out / "preference.jsonl", Preference)
+    assert all(pair.chosen != pair.rejected for pair in pairs)
+    same = [p.chosen.split("` ")[0] == p.rejected.split("` ")[0] for p in pairs]
+    assert 0.3 < sum(same) / len(same) < 0.7
 
 
 def test_limits_hold(build):

@@ -8,6 +8,7 @@ from hornbook.align.config import DPOConfig
 from hornbook.align.losses import (
     Scores,
     dpo,
+    kto,
     log1mexp,
     log_probs,
     orpo,
@@ -170,7 +171,7 @@ def test_kto_equals_its_formula_answer_by_answer():
     reference, model = make_model(1), make_model(2)
     encoded = encode_labelled(PREFERENCES, TOKENIZER, 64)
     examples = with_reference(encoded, reference, batch=3, device=torch.device("cpu"))
-    loss = objective(loss="kto", beta=0.2)(model, examples.batch(slice(None)))
+    loss = kto(0.2)(model, examples.batch(slice(None)))
     flat = [(p, a) for p in PREFERENCES for a in (p.chosen, p.rejected)]
     with torch.no_grad():
         drifts = [

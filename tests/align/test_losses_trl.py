@@ -8,7 +8,12 @@ import torch
 from torch import nn
 
 from hornbook.align.config import DPOConfig
-from hornbook.align.losses import PreferenceBatch, log_probs, preference_objective
+from hornbook.align.losses import (
+    PreferenceBatch,
+    kto,
+    log_probs,
+    preference_objective,
+)
 from hornbook.data.batch import IGNORE
 from hornbook.train.config import TrainConfig
 
@@ -147,8 +152,7 @@ def test_kto_equals_trl(batch):
             frozen = log_probs(Logits(reference), ids[..., :-1], targets)
         if side == "ours":
             pairs = PreferenceBatch(ids[..., :-1], targets, frozen, labels)
-            config = DPOConfig(train=TrainConfig(steps=1), loss="kto", beta=0.3)
-            loss = preference_objective(config)(Logits(model), pairs).total / 4
+            loss = kto(0.3)(Logits(model), pairs).total / 4
         else:
             add_fused_lm_head(model, outputs=("log_probs", "entropy", "mean_logits"))
             with torch.no_grad():
