@@ -50,15 +50,15 @@ def test_add_loss_changes_no_value_and_adds_its_gradient():
 
 
 def test_training_on_balance_alone_evens_out_the_router():
-    config = tiny("experts", experts={"count": 4, "active": 1, "balance": 1.0})
+    config = tiny("experts", experts={"count": 4, "active": 2, "balance": 1.0})
     layer = random_model(config).blocks[0].feed_forward.train()
     x = torch.randn(1, 256, config.d_model) + 1.0  # a shared direction: one favourite
     with torch.no_grad():
-        layer.router.weight[0] += 0.2
+        layer.router.weight[:2] += 0.2
 
     def now():
         scores = layer.router(x[0])
-        return imbalance(scores, scores.argmax(-1, keepdim=True)).item()
+        return imbalance(scores, scores.topk(2).indices).item()
 
     before = now()
     optimizer = torch.optim.Adam([layer.router.weight], lr=0.02)
@@ -66,8 +66,7 @@ def test_training_on_balance_alone_evens_out_the_router():
         optimizer.zero_grad()
         (0.0 * layer(x)).sum().backward()
         optimizer.step()
-    assert before > 2
-    assert now() < 1.2
+    assert now() - 1 < (before - 1) / 3
 
 
 def test_balance_is_for_training_only():
