@@ -22,11 +22,14 @@ class ChatDataConfig(Settings, frozen=True):
 
 
 class LoRAConfig(Settings, frozen=True):
-    """Low-rank adapters (Hu et al. 2021): the change to a weight is scaled by alpha / rank."""
+    """Low-rank adapters (Hu et al. 2021): the change to a weight is scaled by alpha / rank.
+
+    ``targets`` names the layers to adapt, such as "query"; none means all of them.
+    """
 
     rank: Count = 8
     alpha: Positive = 16.0
-    targets: tuple[str, ...] = ("query", "key", "value", "output", "gate", "up", "down")
+    targets: tuple[str, ...] = ()
     dora: bool = False
 
 

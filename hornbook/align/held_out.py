@@ -109,7 +109,7 @@ class PreferenceScores:
 
 
 def _wins(scores: np.ndarray) -> np.ndarray:
-    return (1 + np.sign(scores[:, 0] - scores[:, 1])) / 2
+    return (1 + np.sign(scores[:, 0] - scores[:, 1], dtype=np.float64)) / 2
 
 
 def preference_scores(

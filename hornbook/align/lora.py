@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from hornbook.align.config import LoRAConfig
 from hornbook.core.errors import UserError
 from hornbook.core.files import atomic_file, read_json, write_json
-from hornbook.model.huggingface import their_name
+from hornbook.model.layout_llama import Llama, rename
+from hornbook.model.layouts import layout_for
 from hornbook.model.transformer import Transformer
 
 WEIGHTS = "adapter_model.safetensors"
@@ -59,7 +60,7 @@ class LoRALinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(..., in_features) to (..., out_features)."""
         if self.magnitude is not None:
-            return F.linear(x, self.weight())
+            return F.linear(x, self.weight(), self.base.bias)
         return self.base(x) + F.linear(F.linear(x, self.down), self.up) * self.scale
 
     def weight(self) -> Tensor:
@@ -80,7 +81,7 @@ def add_lora(model: Transformer, config: LoRAConfig) -> None:
     layers = {
         name: module
         for name, module in model.blocks.named_modules()
-        if isinstance(module, nn.Linear)
+        if isinstance(module, nn.Linear) and not name.endswith("router")
     }
     known = sorted({name.rpartition(".")[2] for name in layers})
     for target in config.targets:
@@ -90,7 +91,7 @@ def add_lora(model: Transformer, config: LoRAConfig) -> None:
                 f"{', '.join(known)}."
             )
     for name, layer in layers.items():
-        if name.rpartition(".")[2] in config.targets:
+        if not config.targets or name.rpartition(".")[2] in config.targets:
             model.blocks.set_submodule(name, LoRALinear(layer, config))
 
 
@@ -110,7 +111,14 @@ def merged(model: Transformer) -> Transformer:
 
 
 def save_adapter(model: Transformer, directory: Path, config: LoRAConfig) -> None:
-    """Write the adapters in PEFT's layout, without the base model."""
+    """Write the adapters in PEFT's layout, without the base model.
+
+    Raises :class:`UserError` for a model that isn't stored under Llama's names.
+    """
+    if not isinstance(layout_for(model.config), Llama):
+        raise UserError(
+            "Adapters are stored for models of the Llama family only; merge them instead."
+        )
     directory.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().contiguous() for name, tensor in _named(model)}
     with atomic_file(directory / WEIGHTS) as handle:
@@ -148,7 +156,7 @@ def _named(model: nn.Module) -> list[tuple[str, Tensor]]:
     """Every adapter tensor under PEFT's name for it."""
     found = []
     for name, adapter in adapters(model).items():
-        place = PREFIX + their_name(f"{name}.weight").removesuffix(".weight")
+        place = PREFIX + rename(f"{name}.weight").removesuffix(".weight")
         found.append((f"{place}.lora_A.weight", adapter.down))
         found.append((f"{place}.lora_B.weight", adapter.up))
         if adapter.magnitude is not None:
@@ -157,7 +165,7 @@ def _named(model: nn.Module) -> list[tuple[str, Tensor]]:
 
 
 def _peft_config(model: nn.Module, config: LoRAConfig) -> dict[str, Any]:
-    targets = {their_name(f"{name}.weight").split(".")[-2] for name in adapters(model)}
+    targets = {rename(f"{name}.weight").split(".")[-2] for name in adapters(model)}
     return {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
@@ -175,7 +183,7 @@ def _peft_config(model: nn.Module, config: LoRAConfig) -> dict[str, Any]:
 
 def _our_config(table: dict[str, Any], directory: Path) -> LoRAConfig:
     theirs = {
-        their_name(f"blocks.0.{module}.weight").split(".")[-2]: module.split(".")[-1]
+        rename(f"blocks.0.{module}.weight").split(".")[-2]: module.split(".")[-1]
         for module in ADAPTABLE
     }
     unknown = [name for name in table["target_modules"] if name not in theirs]

@@ -23,14 +23,8 @@ from hornbook.align.sft import PAD
 from hornbook.core.errors import UserError
 from hornbook.core.files import atomic_file, read_json, write_json
 from hornbook.data.batch import TensorBatch
-from hornbook.model.huggingface import (
-    WEIGHTS,
-    TokenIds,
-    config_from_table,
-    read_tensors,
-    save_model,
-    their_name,
-)
+from hornbook.model.huggingface import WEIGHTS, TokenIds, read_tensors, save_model
+from hornbook.model.layouts import layout_of
 from hornbook.model.transformer import Transformer
 from hornbook.tokenizer.base import Tokenizer
 from hornbook.tokenizer.chat import render_chat
@@ -169,28 +163,26 @@ def save_reward(model: RewardModel, directory: Path, token_ids: TokenIds) -> Non
     with atomic_file(directory / WEIGHTS) as handle:
         handle.write(save(tensors, metadata={"format": "pt"}))
     table = read_json(directory / "config.json")
-    names = [
-        n.replace("CausalLM", "SequenceClassification") for n in table["architectures"]
-    ]
+    names = table.get("architectures", [])
+    names = [n.replace("CausalLM", "SequenceClassification") for n in names]
     labels = {"id2label": {"0": "reward"}, "label2id": {"reward": 0}}
     write_json(directory / "config.json", table | {"architectures": names} | labels)
 
 
 def load_reward(directory: Path) -> RewardModel:
     """What :func:`save_reward` wrote."""
-    where = directory / "config.json"
-    model = RewardModel(Transformer(config_from_table(read_json(where), str(where))))
+    where = str(directory / "config.json")
+    table = read_json(directory / "config.json")
+    layout = layout_of(table, where)
+    model = RewardModel(Transformer(layout.from_table(table, where)))
+    state = model.body.state_dict()
+    used = {name: t for name, t in state.items() if not name.startswith("head.")}
     tensors = read_tensors(directory)
-    parts = {
-        their_name(name): part
-        for name, part in model.body.state_dict().items()
-        if not name.startswith("head.")
-    }
-    parts[HEAD] = model.head.weight
-    if parts.keys() != tensors.keys():
-        odd = min(parts.keys() ^ tensors.keys())
-        raise UserError(f"{directory} holds no reward model: see the tensor '{odd}'.")
+    head = tensors.pop(HEAD, None)
+    if head is None or layout.export(used).keys() != tensors.keys():
+        raise UserError(f"{directory} holds no reward model that fits its config.json.")
     with torch.no_grad():
-        for name, part in parts.items():
-            part.copy_(tensors[name])
+        model.head.weight.copy_(head)
+        for name, tensor in layout.load(tensors, model.body.config).items():
+            used[name].copy_(tensor)
     return model
