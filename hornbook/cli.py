@@ -167,6 +167,48 @@ def generate(
     complete(model, stage, text, SamplingConfig(**sampling), device)
 
 
+@commands.command()
+@click.argument("text")
+@click.option(
+    "--with",
+    "directory",
+    type=click.Path(path_type=Path),
+    default=Path("runs/hello"),
+    show_default=True,
+    help="A run, or a folder with a tokenizer.json.",
+)
+def tokens(text: str, directory: Path) -> None:
+    """Show TEXT split into tokens, in colours, with their ids; - reads it from input."""
+    from hornbook.show import show_tokens
+
+    show_tokens(sys.stdin.read() if text == "-" else text, directory)
+
+
+@commands.group()
+def tokenizer() -> None:
+    """Look at tokenizers."""
+
+
+@tokenizer.command()
+@click.argument("directories", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--on",
+    "texts",
+    multiple=True,
+    required=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A text file to measure on; may be given several times.",
+)
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def compare(
+    directories: tuple[Path, ...], texts: tuple[Path, ...], as_json: bool
+) -> None:
+    """Measure tokenizers (runs, or folders) side by side on the same texts."""
+    from hornbook.show import show_tokenizers
+
+    show_tokenizers(directories, texts, as_json)
+
+
 def main() -> None:
     """Entry point of the ``hornbook`` command: a user's mistakes end in one sentence."""
     try:

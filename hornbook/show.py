@@ -95,3 +95,37 @@ def _step_line(step: dict[str, Any]) -> str:
 
 def _number(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def show_tokens(text: str, directory: Path) -> None:
+    """``text`` in pieces, coloured, with ids and counts."""
+    from hornbook.tokenizer.base import load_tokenizer
+    from hornbook.tokenizer.show import colored_tokens
+
+    tokenizer = load_tokenizer(tokenizer_directory(directory))
+    console.print(colored_tokens(tokenizer, text))
+    count, size = len(tokenizer.encode(text)), len(text.encode(errors="replace"))
+    console.print(f"{count} tokens, {size} bytes", style="dim")
+
+
+def show_tokenizers(
+    directories: tuple[Path, ...], files: tuple[Path, ...], as_json: bool
+) -> None:
+    """Bytes per token, fertility, unused and longest tokens, one column a tokenizer."""
+    from hornbook.tokenizer.base import load_tokenizer
+    from hornbook.tokenizer.show import compare, render
+
+    tokenizers = {str(d): load_tokenizer(tokenizer_directory(d)) for d in directories}
+    texts = [(file.name, file.read_bytes().decode(errors="replace")) for file in files]
+    cards = compare(tokenizers, texts)
+    if as_json:
+        tables = {name: card.table() for name, card in cards.items()}
+        console.print_json(msgspec.json.encode(tables).decode())
+    else:
+        console.print(render(cards))
+
+
+def tokenizer_directory(path: Path) -> Path:
+    """Where ``path``, a run or any other folder, keeps its tokenizer.json."""
+    inside = path / "tokenizer"
+    return inside if inside.is_dir() else path

@@ -14,7 +14,7 @@ import numba
 import numba.core.config
 import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import carray, types  # pyright: ignore[reportPrivateImportUsage]
 from numba.core import cgutils
 from numba.extending import intrinsic as numba_intrinsic
 
@@ -156,7 +156,8 @@ def _pointer(typing, address):
 def view(state, name, dtype):
     """Array ``name`` of a state made by :func:`addresses`; free, unlike an argument."""
     row = np.uint64(name)
-    return numba.carray(_pointer(state[row, 0]), (np.int64(state[row, 1]),), dtype)
+    shape = (np.int64(state[row, 1]),)
+    return carray(_pointer(state[row, 0]), shape, dtype)  # pyright: ignore
 
 
 def addresses(*arrays: np.ndarray) -> np.ndarray:
