@@ -28,11 +28,18 @@ QUICK = ("--set", "pretrain.steps=4", "--set", "evaluate.functions=4")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a few steps, under a minute")
+    parser.add_argument(
+        "--quick", action="store_true", help="a few steps, under a minute"
+    )
     parser.add_argument("--text", type=Path, default=shakespeare_file())
     parser.add_argument("--only", choices=("hello", "shakespeare"))
     options = parser.parse_args()
-    path = ROOT / "bench" / "results" / ("hello-quick.json" if options.quick else "hello.json")
+    path = (
+        ROOT
+        / "bench"
+        / "results"
+        / ("hello-quick.json" if options.quick else "hello.json")
+    )
     measured = json.loads(path.read_text()) if path.exists() else {}
     for name in (options.only,) if options.only else ("hello", "shakespeare"):
         if name == "hello":
@@ -99,21 +106,31 @@ def bars(measured: dict[str, Any]) -> list[dict[str, Any]]:
     """What was promised, and whether it holds."""
     found = []
     if "hello" in measured:
+        known = measured["hello"]
         found += [
-            bar("hello: seconds, all stages", measured["hello"]["seconds"], 900),
-            bar("hello: bits per byte, held-out files", measured["hello"]["bits_per_byte"], 1.50),
+            bar("hello: seconds, all stages", known["seconds"], 900),
+            bar("hello: bits per byte, held-out files", known["bits_per_byte"], 1.50),
         ]
     if "shakespeare" in measured:
         known = measured["shakespeare"]
         found += [
             bar("shakespeare: seconds, all stages", known["seconds"], 120),
-            bar("shakespeare: nats per character", known["validation_nats_per_char"], 1.65),
+            bar(
+                "shakespeare: nats per character",
+                known["validation_nats_per_char"],
+                1.65,
+            ),
         ]
     return found
 
 
 def bar(what: str, value: float, at_most: float) -> dict[str, Any]:
-    return {"what": what, "value": value, "bar": f"<= {at_most}", "holds": value <= at_most}
+    return {
+        "what": what,
+        "value": value,
+        "bar": f"<= {at_most}",
+        "holds": value <= at_most,
+    }
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Writes the README's table of results from bench/results: nothing there is typed by hand.
 
-    python bench/readme.py
+python bench/readme.py
 """
 
 import json
@@ -22,7 +22,10 @@ def main() -> None:
 def table() -> str:
     """The Markdown between the two marks of README.md."""
     measured = json.loads((RESULTS / "hello.json").read_text())
-    rows = [*hello_rows(measured["hello"]), *shakespeare_rows(measured.get("shakespeare"))]
+    rows = [
+        *hello_rows(measured["hello"]),
+        *shakespeare_rows(measured.get("shakespeare")),
+    ]
     machine = measured["machine"]
     lines = ["| what | measured |", "|---|---|", *(f"| {a} | {b} |" for a, b in rows)]
     note = (
@@ -33,11 +36,17 @@ def table() -> str:
 
 
 def hello_rows(hello: dict[str, Any]) -> list[tuple[str, str]]:
-    others = ", ".join(f"{k} {v:.2f}" for k, v in sorted(hello["compared_with"].items()))
+    others = ", ".join(
+        f"{k} {v:.2f}" for k, v in sorted(hello["compared_with"].items())
+    )
+    size = f"{hello['parameters'] / 1e6:.1f} M parameters, {hello['tokens'] / 1e6:.1f} M tokens"
     rows = [
         ("`hornbook run hello`, everything", minutes(hello["seconds"])),
-        ("model", f"{hello['parameters'] / 1e6:.1f} M parameters, {hello['tokens'] / 1e6:.1f} M tokens"),
-        ("held-out files, bits per byte", f"**{hello['bits_per_byte']:.3f}** ({others})"),
+        ("its model", size),
+        (
+            "held-out files, bits per byte",
+            f"**{hello['bits_per_byte']:.3f}** ({others})",
+        ),
     ]
     return rows + [(words(result), value(result)) for result in hello["results"][1:]]
 
@@ -45,9 +54,10 @@ def hello_rows(hello: dict[str, Any]) -> list[tuple[str, str]]:
 def shakespeare_rows(known: dict[str, Any] | None) -> list[tuple[str, str]]:
     if not known:
         return []
+    loss = f"**{known['validation_nats_per_char']:.3f}**"
     return [
         ("`hornbook run shakespeare`, everything", minutes(known["seconds"])),
-        ("its validation loss, nats per character", f"**{known['validation_nats_per_char']:.3f}**"),
+        ("its validation loss, nats per character", loss),
     ]
 
 

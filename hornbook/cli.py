@@ -61,6 +61,42 @@ def run(
 
 
 @commands.command()
+@click.argument("recipe")
+@RUNS
+@SET
+@click.option("--until", metavar="STAGE", default="split", show_default=True)
+def curate(recipe: str, runs: Path, overrides: tuple[str, ...], until: str) -> None:
+    """Run only the data stages of RECIPE: from sources to documents, without a model."""
+    from hornbook.recipe import load
+    from hornbook.run import run_recipe
+    from hornbook.show import show_funnel
+
+    show_funnel(run_recipe(load(recipe, overrides), runs, "cpu", until))
+
+
+@commands.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("document")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def why(run: Path, document: str, as_json: bool) -> None:
+    """Tell what every stage of RUN did with DOCUMENT: its path, or its id's beginning."""
+    from hornbook.show import tell_why
+
+    click.echo(tell_why(run, document, as_json))
+
+
+@commands.command()
+@click.argument("recipe")
+@SET
+def describe(recipe: str, overrides: tuple[str, ...]) -> None:
+    """Show the model of RECIPE on paper: shapes, parameters, operations, memory."""
+    from hornbook.recipe import load
+    from hornbook.show import describe_model
+
+    describe_model(load(recipe, overrides))
+
+
+@commands.command()
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--text", help="The file or folder to learn from.")
 def new(path: Path, text: str | None) -> None:

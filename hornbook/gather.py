@@ -11,7 +11,7 @@ import msgspec
 from hornbook import __version__
 from hornbook.pipeline import read_manifest, versions
 from hornbook.recipe import Recipe
-from hornbook.stages import FUNNEL, stages_of
+from hornbook.stages import CURATION, TRAINED, stages_of
 from hornbook.train.metrics import read_metrics
 
 CURVES = {  # what the diary calls it -> what the report calls it, and its unit
@@ -24,7 +24,6 @@ CURVES = {  # what the diary calls it -> what the report calls it, and its unit
     "validation_accuracy": ("held_out_accuracy", ""),
     "margin": ("margin", "nats"),
 }
-TRAINED = ("pretrain", "sft", "dpo")
 
 
 def gather(recipe: Recipe, run: Path) -> dict[str, Any]:
@@ -48,7 +47,7 @@ def gather(recipe: Recipe, run: Path) -> dict[str, Any]:
             {"name": name, **counts}
             for name, counts in facts.get("extract", {}).get("sources", {}).items()
         ],
-        "funnel": [facts[name] for name in FUNNEL if name in facts],
+        "funnel": [facts[name] for name in CURATION if name in facts],
         "tokenizer": _tokenizer(facts),
         "model": _model(recipe, facts),
         "training": _training(facts),

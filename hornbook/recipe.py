@@ -10,6 +10,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from hornbook.align.config import DPOConfig, SFTConfig
 from hornbook.core.errors import UserError
 from hornbook.core.files import write_text
@@ -17,6 +19,7 @@ from hornbook.core.settings import Settings, parse
 from hornbook.data.config import DataConfig
 from hornbook.evaluate.config import EvaluateConfig
 from hornbook.infer.config import SamplingConfig
+from hornbook.model.check import check as check_model
 from hornbook.model.config import ModelConfig
 from hornbook.tokenizer.config import TokenizerConfig
 from hornbook.train.config import TrainConfig
@@ -131,17 +134,10 @@ def _toml_value(text: str) -> Any:
 
 def check(recipe: Recipe, where: str) -> None:
     """Refuse combinations that cannot work, before any of them has cost time."""
-    model = recipe.model
-    if model.n_heads % model.n_kv_heads:
-        raise UserError(
-            f"{where}: 'model.n_heads' ({model.n_heads}) must be a multiple of "
-            f"'model.n_kv_heads' ({model.n_kv_heads})."
-        )
-    if not model.d_head and model.d_model % model.n_heads:
-        raise UserError(
-            f"{where}: 'model.d_model' ({model.d_model}) must be a multiple of 'model.n_heads' "
-            f"({model.n_heads}), or set 'model.d_head'."
-        )
+    try:
+        check_model(msgspec.structs.replace(recipe.model, vocab_size=1))
+    except UserError as error:
+        raise UserError(f"{where}: [model] {error}") from None
     if recipe.dpo and not recipe.sft:
         raise UserError(
             f"{where}: [dpo] starts from a fine-tuned model; add an [sft] table."

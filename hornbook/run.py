@@ -4,18 +4,16 @@ from pathlib import Path
 from typing import Any
 
 import tomli_w
-from rich.console import Console
 from rich.text import Text
 
 from hornbook.core.errors import UserError
 from hornbook.core.files import read_json, write_json, write_text
 from hornbook.core.progress import duration
 from hornbook.core.settings import to_table
-from hornbook.pipeline import Plan, Stage, execute, locked, make_plan, read_manifest
+from hornbook.pipeline import Plan, Stage, execute, locked, make_plan
 from hornbook.recipe import Recipe
-from hornbook.stages import FUNNEL, stages_of
-
-console = Console(highlight=False)
+from hornbook.show import console, show_results
+from hornbook.stages import stages_of
 
 
 def run_recipe(
@@ -92,40 +90,10 @@ def _finish(recipe: Recipe, run: Path, plans: list[Plan]) -> None:
         _say("report", f"{run / 'report.pdf'}", style="green")
     elif not any(plan.why for plan in plans):
         console.print(f"{run} is up to date; there was nothing to do.", style="bold")
-    _show(run)
+    show_results(run)
 
 
 def _report_is_current(run: Path, basis: dict[str, str]) -> bool:
     noted = run / ".report-basis.json"
     there = all((run / name).exists() for name in ("report.pdf", "report.json"))
     return there and noted.exists() and read_json(noted) == basis
-
-
-def _show(run: Path) -> None:
-    """The funnel, the results, three samples, and how to go on."""
-    from hornbook.data.funnel import table as funnel_table
-    from hornbook.evaluate.results import results_table
-
-    manifests = {name: read_manifest(run, name) for name in (*FUNNEL, "evaluate")}
-    console.print(
-        funnel_table([m["facts"] for n, m in manifests.items() if m and n in FUNNEL])
-    )
-    facts = manifests["evaluate"]["facts"] if manifests["evaluate"] else {}
-    console.print(Text(results_table(facts.get("results", []))))
-    for sample in [*facts.get("samples", [])[:2], *facts.get("transcripts", [])][:3]:
-        console.rule(
-            Text(sample["prompt"].strip().splitlines()[0][:70]),
-            align="left",
-            style="dim",
-        )
-        console.print(Text(sample["prompt"], style="bold") + Text(_apart(sample)))
-    console.rule(style="dim")
-    verb = "chat" if facts.get("transcripts") else "generate"
-    console.print(Text.assemble("Go on with: ", (f"hornbook {verb} {run}", "bold")))
-
-
-def _apart(sample: dict[str, str]) -> str:
-    """A completion follows its prompt at once; an answer stands on a line of its own."""
-    return ("\n" if sample["prompt"].rstrip().endswith(("?", ".")) else "") + sample[
-        "text"
-    ]

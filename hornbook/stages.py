@@ -4,6 +4,7 @@ Rooms are imported inside the functions, so that planning a run (and finding tha
 to be done) never waits for torch.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,16 @@ from hornbook.train.config import CADENCE, TrainConfig
 
 def stages_of(recipe: Recipe) -> list[Stage]:
     """The stages ``recipe`` asks for, in an order in which each finds what it needs."""
-    stages = [*DATA, TOKENIZER, SHARDS, PRETRAIN]
+    stages = [*data_stages(recipe), TOKENIZER, SHARDS, PRETRAIN]
     if recipe.sft:
         stages += [CHATDATA, SFT]
     if recipe.dpo:
         stages.append(DPO)
-    trained = tuple(
-        stage.name for stage in stages if stage.name in ("pretrain", "sft", "dpo")
-    )
+    trained = tuple(stage.name for stage in stages if stage.name in TRAINED)
     return [*stages, evaluate_stage(trained)]
+
+
+TRAINED = ("pretrain", "sft", "dpo")
 
 
 def _weights_depend_on(train: TrainConfig) -> dict[str, Any]:
@@ -34,50 +36,74 @@ def _weights_depend_on(train: TrainConfig) -> dict[str, Any]:
 # ------------------------------------------------------------------------------- documents
 
 
+def data_stages(recipe: Recipe) -> list[Stage]:
+    """From sources to held-out split; those without a table of their own are left out.
+
+    Each reads the documents that the one before it left.
+    """
+    optional = ("classify", "decontaminate", "mixture")
+    names = [n for n in CURATION if n not in optional or getattr(recipe.data, n)]
+    return [
+        Stage(
+            name,
+            (before,) if before else (),
+            _data_settings(*TABLES.get(name, (name,))),
+            _curate(name, before),
+            _outside if not before else lambda recipe: None,
+        )
+        for before, name in zip(("", *names), names, strict=False)
+    ]
+
+
+CURATION = (
+    *("extract", "filter", "dedup", "classify", "decontaminate", "mixture", "split"),
+)
+TABLES = {
+    "extract": ("sources", "clean"),
+    "filter": ("filters",),
+}  # else the stage's name
+
+
+def _data_settings(*tables: str) -> Callable[[Recipe], dict[str, Any]]:
+    """The settings of a data stage: the named tables of ``[data]``."""
+    return lambda recipe: {"data": {t: to_table(recipe.data)[t] for t in tables}}
+
+
 def _outside(recipe: Recipe) -> Any:
     from hornbook.data.sources import probe
 
     return probe(recipe.data)
 
 
-def _extract(task: Task) -> dict[str, Any]:
-    from hornbook.data.extract import extract
+def _curate(name: str, before: str) -> Callable[[Task], dict[str, Any]]:
+    """The work of one data stage: a function of its settings and the documents before."""
 
-    return extract(task.recipe.data, task.out)
+    def work(task: Task) -> dict[str, Any]:
+        from hornbook.data import (
+            classify,
+            decontaminate,
+            dedup,
+            extract,
+            filters,
+            mixture,
+        )
+        from hornbook.data import split as splitting
 
+        data = task.recipe.data
+        if name == "extract":
+            return extract.extract(data, task.out)
+        functions = {
+            "filter": (filters.filter_documents, data.filters),
+            "dedup": (dedup.dedup, data.dedup),
+            "classify": (classify.classify, data.classify),
+            "decontaminate": (decontaminate.decontaminate, data.decontaminate),
+            "mixture": (mixture.mix_sources, data.mixture),
+            "split": (splitting.split, data.split),
+        }
+        function, settings = functions[name]
+        return function(settings, task.input(before), task.out)
 
-def _filter(task: Task) -> dict[str, Any]:
-    from hornbook.data.filters import filter_documents
-
-    return filter_documents(task.recipe.data.filters, task.input("extract"), task.out)
-
-
-def _dedup(task: Task) -> dict[str, Any]:
-    from hornbook.data.dedup import dedup
-
-    return dedup(task.recipe.data.dedup, task.input("filter"), task.out)
-
-
-def _split(task: Task) -> dict[str, Any]:
-    from hornbook.data.split import split
-
-    return split(task.recipe.data.split, task.input("dedup"), task.out)
-
-
-def _data_settings(*tables: str):
-    """The settings of a data stage: the named tables of ``[data]``."""
-    return lambda recipe: {"data": {t: to_table(recipe.data)[t] for t in tables}}
-
-
-DATA = [
-    Stage("extract", (), _data_settings("sources", "clean"), _extract, _outside),
-    Stage("filter", ("extract",), _data_settings("filters"), _filter),
-    Stage("dedup", ("filter",), _data_settings("dedup"), _dedup),
-    Stage("split", ("dedup",), _data_settings("split"), _split),
-]
-
-
-FUNNEL = tuple(stage.name for stage in DATA)
+    return work
 
 
 # ------------------------------------------------------------------------ tokens and shards

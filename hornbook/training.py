@@ -89,7 +89,11 @@ def pretrain(task: Task) -> dict[str, Any]:
     tokens = recipe.pretrain.steps * rows * length
     return {
         **facts,
-        "shape": to_table(config),
+        "shape": {
+            k: v
+            for k, v in to_table(config).items()
+            if isinstance(v, str | int | float)
+        },
         "parameters": parameters(config),
         "flops_per_token": flops_per_token(config),
         "unigram_nats": unigram_nats(shards, held_out),

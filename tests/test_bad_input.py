@@ -53,7 +53,7 @@ def command(*arguments, monkeypatch, capsys):
     return ended.value.code, capsys.readouterr().err
 
 
-@pytest.fixture()
+@pytest.fixture
 def texts(tmp_path) -> Path:
     folder = tmp_path / "texts"
     folder.mkdir()
@@ -149,7 +149,7 @@ def test_a_disk_that_fills_up_in_a_stage_leaves_nothing_published_by_it(
     assert not (tmp_path / "runs" / "mine" / stage).exists()
 
 
-@pytest.fixture()
+@pytest.fixture
 def small_disk(tmp_path):
     """A folder on a disk of its own, whose size the test chooses."""
     mounted = []
@@ -202,7 +202,7 @@ def test_help_and_version_do_not_wait_for_torch():
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
-@pytest.mark.parametrize("name", [c for c in cli.commands.commands])
+@pytest.mark.parametrize("name", list(cli.commands.commands))
 def test_every_command_explains_itself(name):
     result = CliRunner().invoke(cli.commands, [name, "--help"])
     assert result.exit_code == 0

@@ -14,7 +14,9 @@ README = (ROOT / "README.md").read_text()
 
 
 def test_the_table_of_results_is_what_the_bench_wrote():
-    spec = importlib.util.spec_from_file_location("readme", ROOT / "bench" / "readme.py")
+    spec = importlib.util.spec_from_file_location(
+        "readme", ROOT / "bench" / "readme.py"
+    )
     readme = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(readme)
     if not (readme.RESULTS / "hello.json").exists():

@@ -49,7 +49,7 @@ def test_a_second_run_has_nothing_to_do(small_recipe, small_run):
     ("override", "first", "reason", "untouched"),
     [
         ("data.dedup.threshold=0.8", "dedup", "data.dedup.threshold 0.7 -> 0.8", {"filter"}),
-        ("tokenizer.vocab_size=380", "tokenizer", "tokenizer.vocab_size 400 -> 380", {"split", "chatdata"}),
+        ("tokenizer.vocab_size=380", "tokenizer", "tokenizer.vocab_size 400 -> 380", {"split"}),
         ("pretrain.steps=31", "pretrain", "pretrain.steps 30 -> 31", {"shards", "chatdata"}),
         ("sft.data.max_pairs=5", "chatdata", "sft.data.max_pairs 20000 -> 5", {"pretrain"}),
         ("dpo.beta=0.2", "dpo", "dpo.beta 0.1 -> 0.2", {"sft"}),

@@ -31,7 +31,7 @@ def kinds() -> np.ndarray:
     return table
 
 
-@njit(inline="always")
+@njit(nogil=True, cache=True)
 def code_point(buffer, i, end):
     """``(code, bytes)`` of the UTF-8 sequence that starts at ``buffer[i]``."""
     first = np.int64(buffer[i])
@@ -47,7 +47,7 @@ def code_point(buffer, i, end):
     return (first & 0x07) << 18 | second << 12 | third << 6 | fourth, 4
 
 
-@njit(inline="always")
+@njit(nogil=True, cache=True)
 def mix(h):
     """Spread a 64-bit hash over all its bits (the finaliser of MurmurHash3)."""
     h ^= h >> np.uint64(33)

@@ -10,6 +10,7 @@ import ftfy
 from ftfy.badness import is_bad
 
 from hornbook.data.config import CleanConfig
+from hornbook.data.pii import mask
 
 # C0 and C1 controls but for tab and newline, inner byte-order marks, noncharacters.
 UNWANTED = re.compile(
@@ -21,7 +22,9 @@ def clean(text: str, config: CleanConfig) -> str:
     """``text`` repaired as ``config`` asks."""
     if config.fix_mojibake:
         text = fix_mojibake(text)
-    return normalize(text) if config.normalize else text
+    if config.normalize:
+        text = normalize(text)
+    return mask(text) if config.mask_personal_data else text
 
 
 def fix_mojibake(text: str) -> str:

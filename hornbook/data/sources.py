@@ -15,7 +15,13 @@ from typing import Any
 import xxhash
 
 from hornbook.core.errors import UserError
-from hornbook.data.config import DataConfig, FilesSource, Source, StdlibSource
+from hornbook.data.config import (
+    CrawlSource,
+    DataConfig,
+    FilesSource,
+    Source,
+    StdlibSource,
+)
 
 # Folders of the standard library that hold no code of its own, and those with its tests.
 NOT_STDLIB = {"site-packages", "dist-packages", "__pycache__"}
@@ -110,7 +116,7 @@ def _stdlib_files(source: StdlibSource) -> Iterator[SourceFile]:
         )
 
 
-def _files(source: FilesSource, skip: Skip) -> Iterator[SourceFile]:
+def _files(source: FilesSource | CrawlSource, skip: Skip) -> Iterator[SourceFile]:
     root, name = Path(source.path).expanduser(), source_name(source)
     if root.is_file():
         yield SourceFile(name, root.name, root)

@@ -83,7 +83,7 @@ class Engine:
         max_rows: int = 16,
         compiled: bool = True,
     ):
-        self.model = model.eval()
+        self.model = model
         self.tokenizer = tokenizer
         self.max_rows = max_rows
         self.compiled = compiled and CompiledStep.fits(model)

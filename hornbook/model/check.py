@@ -36,5 +36,10 @@ def check(config: ModelConfig) -> None:
             f"'experts.active' ({config.experts.active}) is more than 'experts.count' "
             f"({config.experts.count})."
         )
+    if config.experts and config.experts.active == 1:
+        raise UserError(
+            "'experts.active' is 1: a lone expert's share is always 1, so the router would "
+            "learn nothing; take 2 or more."
+        )
     if config.experts and config.bias == "all":
         raise UserError("'experts' have no biases: set 'bias' to 'none' or 'qkv'.")

@@ -5,6 +5,8 @@ wheel with the fonts inside it. The facts reach it as one JSON text and are prin
 strings; nothing in them is ever read as markup. The same facts give the same bytes.
 """
 
+import itertools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +65,9 @@ def compile_report(facts: Facts) -> tuple[bytes, list[str]]:
 def _printed(facts: Facts) -> dict[str, Any]:
     """What the template reads: the facts ready to print, and what it can't work out itself."""
     table = msgspec.to_builtins(facts)
+    for step in table["funnel"]:
+        for specimen in itertools.chain(*step["examples"].values()):
+            specimen["text"] = re.sub(r"\n\s*\n", "\n", specimen["text"])
     if tokenizer := table["tokenizer"]:
         tokenizer["longest"] = [visible(piece) for piece in tokenizer["longest"]]
         tokenizer["examples"] = [

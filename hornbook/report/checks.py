@@ -163,14 +163,16 @@ def funnel_adds_up(facts: Facts) -> Check | None:
 
 def preferences(facts: Facts) -> Check | None:
     """DPO should put the chosen answer first more often than not."""
-    points = _points(facts, "dpo/accuracy")
+    held_out = _points(facts, "dpo/held_out_accuracy")
+    points = held_out or _points(facts, "dpo/accuracy")
     if not points:
         return None
+    which = "held-out" if held_out else "training"
     return Check(
         "preferences",
         points[-1][1] > 0.5,
-        f"DPO ranks the chosen answer first in {100 * points[-1][1]:.0f} % of the pairs "
-        "(more than 50 %)",
+        f"DPO ranks the chosen answer first in {100 * points[-1][1]:.0f} % of the "
+        f"{which} pairs (more than 50 %)",
     )
 
 

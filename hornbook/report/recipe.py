@@ -3,7 +3,9 @@
 import json
 from typing import Any
 
-Row = tuple[str, str, str | None]  # key, value, the default where it was changed
+# Key, value, and the default where it was changed ("" on all but the first row of a list).
+Row = tuple[str, str, str | None]
+LONG_LIST = 26  # characters; a longer list gets a row for each of its items
 
 
 def recipe_tables(
@@ -27,15 +29,25 @@ def _collect(
         path = f"{name}.{key}" if name else str(key)
         if isinstance(value, dict):
             nested.append((path, value))
-        elif isinstance(value, list) and value and isinstance(value[0], dict):
+        elif isinstance(value, list | tuple) and value and isinstance(value[0], dict):
             nested += [(f"{path}.{k}", item) for k, item in enumerate(value)]
         else:
             default = wording(changed[path]) if path in changed else None
-            rows.append((str(key), wording(value), default))
+            rows += _rows(str(key), value, default)
     if rows:
         tables.append((name, rows))
     for path, value in nested:
         _collect(value, path, changed, tables)
+
+
+def _rows(key: str, value: Any, default: str | None) -> list[Row]:
+    whole = wording(value)
+    if not isinstance(value, list | tuple) or len(whole) <= LONG_LIST:
+        return [(key, whole, default)]
+    return [
+        (f"{key}.{k}", wording(item), default if k == 0 or default is None else "")
+        for k, item in enumerate(value)
+    ]
 
 
 def wording(value: Any) -> str:

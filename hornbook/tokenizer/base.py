@@ -11,6 +11,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,7 @@ class Batch:
     def split(self) -> list[np.ndarray]:
         """One array (a view) per text."""
         edges = self.offsets.tolist()
-        return [self.ids[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+        return [self.ids[a:b] for a, b in pairwise(edges)]
 
 
 class Tokenizer(ABC):
@@ -117,11 +118,16 @@ class Tokenizer(ABC):
         raise NotImplementedError
 
     def token_bytes(self, token: int) -> bytes:
-        """The bytes of one token, the name of a special one, nothing for padding ids."""
+        """The bytes of one token, the name of a special one, nothing for padding ids.
+
+        Raises IndexError for an id outside the vocabulary.
+        """
+        if not 0 <= token < self.vocab_size:
+            raise IndexError(f"the id {token} lies outside the vocabulary")
         return self.tokens[token] if token < len(self.tokens) else b""
 
     def decode_bytes(self, ids: Sequence[int] | np.ndarray) -> bytes:
-        """The bytes that ``ids`` stand for."""
+        """The bytes that ``ids`` stand for; IndexError for an id outside the vocabulary."""
         ids = ids.tolist() if isinstance(ids, np.ndarray) else ids
         return b"".join([self.token_bytes(token) for token in ids])
 

@@ -5,6 +5,7 @@ the special tokens, padding to a multiple of 64. One read from elsewhere keeps i
 """
 
 import re
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -26,9 +27,11 @@ from hornbook.tokenizer.pretokenize import compile_pattern, split
 from hornbook.tokenizer.texts import as_bytes, is_valid
 
 if TYPE_CHECKING:
+    from hornbook.tokenizer.decoder import Decoder
     from hornbook.tokenizer.encoder import Encoder, VocabularyArrays
 
 Pair = tuple[int, int]
+KERNEL_DECODES = 4096  # ids; fewer are quicker to join in Python
 REFERENCE_SERVES = 10_000  # characters, before the kernels are loaded
 INVALID = re.compile("([\udc80-\udcff]+)")  # what "surrogateescape" makes of bad bytes
 
@@ -78,7 +81,10 @@ class BPETokenizer(Tokenizer):
         self.kind, self.pattern, self.vocabulary = kind, pattern, vocabulary
         self._arrays: VocabularyArrays | None = None
         self._free: list[Encoder] = []
-        self._served = 0
+        self._decoder: Decoder | None = None
+        self._compiling: threading.Thread | None = None
+        self._ready = False  # whether the kernels have run
+        self._served = 0  # characters encoded before they had
         self.special = dict(special)
         self.tokens = list(vocabulary.tokens)
         for name, token in self.special.items():
@@ -93,53 +99,79 @@ class BPETokenizer(Tokenizer):
 
     def encode_array(self, text: str | bytes) -> np.ndarray:
         """Ids of ``text``, ``(tokens,)`` int32; never a special one."""
-        if not self._free and not self._worth_compiling(len(text)):
+        if not self._ready and self._plainly(len(text)):
             return np.array(self.encode_reference(text), np.int32)
-        data = as_bytes(text) if isinstance(text, str) else text
-        if isinstance(text, bytes) and not is_valid(text):
-            return self._encode_invalid(text)
+        if isinstance(text, bytes):
+            return self._encode(text) if is_valid(text) else self._encode_invalid(text)
+        return self._encode(as_bytes(text))
+
+    def _encode(self, data: bytes) -> np.ndarray:
         encoder = self._borrow()
         try:
             return encoder.encode(data)
         finally:
-            self._free.append(encoder)
+            self._give_back(encoder)
+
+    def decode_bytes(self, ids: Sequence[int] | np.ndarray) -> bytes:
+        """The bytes that ``ids`` stand for."""
+        if not isinstance(ids, np.ndarray) or len(ids) < KERNEL_DECODES:
+            return super().decode_bytes(ids)
+        from hornbook.tokenizer.decoder import Decoder
+
+        if self._decoder is None:
+            self._decoder = Decoder(self.tokens, self.vocab_size)
+        return self._decoder.decode(ids)
 
     def encode_batch(self, texts: Iterable[str | bytes], threads: int = 0) -> Batch:
         """Ids of many texts in one array; ``threads`` 0 means all cores."""
         from hornbook.tokenizer.encoder import encode_parts  # loads the kernels
 
+        texts = list(texts)
+        if any(isinstance(text, bytes) and not is_valid(text) for text in texts):
+            return super().encode_batch(texts)
         parts: list[bytes] = []
         first_part = [0]
-        encoders = [self._borrow()]
+        encoders = [self._borrow() for _ in range(threads or usable_cores())]
         try:
             for text in texts:
                 data = as_bytes(text) if isinstance(text, str) else text
-                if not isinstance(text, str) and not is_valid(text):
-                    raise UserError("A text of the batch is not valid UTF-8.")
                 parts.extend(encoders[0].parts(data))
                 first_part.append(len(parts))
-            n_threads = threads or usable_cores()
-            encoders += [self._borrow() for _ in range(n_threads - 1)]
             ids, offsets = encode_parts(encoders, parts)
         finally:
-            self._free.extend(encoders)
+            self._give_back(*encoders)
         return Batch(ids, offsets[first_part])
 
     def _borrow(self) -> "Encoder":
-        """A free encoder, or a new one; whoever takes it puts it back into ``_free``."""
-        from hornbook.tokenizer.encoder import Encoder, VocabularyArrays
-
+        """A free encoder, or a new one: no two threads ever share one."""
         try:
             return self._free.pop()
         except IndexError:
+            from hornbook.tokenizer.encoder import Encoder, VocabularyArrays
+
             if self._arrays is None:
                 self._arrays = VocabularyArrays(self.vocabulary)
             return Encoder(self._arrays, self.pattern)
 
-    def _worth_compiling(self, size: int) -> bool:
-        """The readable path serves the first few thousand characters: kernels take time."""
+    def _give_back(self, *encoders: "Encoder") -> None:
+        self._free.extend(encoders)
+        self._ready = True
+
+    def _plainly(self, size: int) -> bool:
+        """Whether to encode by the readable path because the kernels aren't compiled yet.
+
+        It serves a few thousand characters, so short programs never compile; from then
+        on also every small text while the kernels are compiled beside it.
+        """
         self._served += size
-        return self._served > REFERENCE_SERVES
+        if self._served <= REFERENCE_SERVES:
+            return True
+        if size > REFERENCE_SERVES:
+            return False
+        if self._compiling is None:
+            self._compiling = threading.Thread(target=self._encode, args=(b"compile",))
+            self._compiling.start()
+        return self._compiling.is_alive()
 
     def _encode_invalid(self, data: bytes) -> np.ndarray:
         """Valid stretches as texts of their own, every other byte as one token."""
@@ -150,7 +182,7 @@ class BPETokenizer(Tokenizer):
             if number % 2:
                 parts.append(byte_ids[np.frombuffer(bad, np.uint8)])
             elif bad:
-                parts.append(self.encode_array(bad))
+                parts.append(self._encode(bad))
         return np.concatenate(parts)
 
     def encode_reference(self, text: str | bytes) -> list[int]:

@@ -1,12 +1,14 @@
 """The fast encoder: the arrays the kernels of ``kernels/encode.py`` work on.
 
 A vocabulary's arrays are built once and shared; each thread has a cache of its own, which
-starts at 8 MB, doubles to 64 MB at most and is then emptied, so memory is bounded.
+starts at 8 MB, doubles to 64 MB at most (and as much beside it for long pieces) and is then
+emptied, so memory is bounded.
 """
 
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +16,8 @@ import numpy as np
 from hornbook.core.errors import UserError
 from hornbook.tokenizer.kernels import encode as kernels
 from hornbook.tokenizer.kernels import merge
+from hornbook.tokenizer.kernels.cuts import JOINED_BITS
+from hornbook.tokenizer.kernels.jit import addresses
 from hornbook.tokenizer.kernels.scan import RULES, WHOLE
 from hornbook.tokenizer.kernels.slots import MIX_1, empty_table, rehash
 from hornbook.tokenizer.pretokenize import split
@@ -23,6 +27,7 @@ from hornbook.tokenizer.unicode import classes_for
 if TYPE_CHECKING:
     from hornbook.tokenizer.bpe import Vocabulary
 
+MAX_ROOM = 1 << 24  # bytes of long pieces and ids of many-token pieces a cache may hold
 PART = 1 << 20  # bytes: longer texts are cut where every pattern splits
 CUT_HERE = re.compile(rb"\n(?=[A-Za-z0-9])")
 
@@ -73,24 +78,22 @@ def boundaries_inside(tokens: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
     say yes too often), and pairs of bytes around a character's start in all other tokens.
     """
     firsts, seconds = [], []
-    glued = np.zeros(1 << 16, np.bool_)
+    glued = np.zeros(1 << 16, np.uint8)
     for token in tokens:
         try:
             text = token.decode()
             firsts.append(text[:-1])
             seconds.append(text[1:])
         except UnicodeDecodeError:
-            for a, b in zip(token, token[1:], strict=False):
+            for a, b in pairwise(token):
                 if b & 0xC0 != 0x80:
-                    glued[a << 8 | b] = True
+                    glued[a << 8 | b] = 1
     first, second = (
         np.frombuffer("".join(side).encode("utf-32-le"), np.uint32).astype(np.uint64)
         for side in (firsts, seconds)
     )
-    bits = ((first << np.uint64(21) | second) * MIX_1) >> np.uint64(
-        64 - kernels.JOINED_BITS
-    )
-    is_joined = np.zeros(1 << kernels.JOINED_BITS, np.bool_)
+    bits = ((first << np.uint64(21) | second) * MIX_1) >> np.uint64(64 - JOINED_BITS)
+    is_joined = np.zeros(1 << JOINED_BITS, np.bool_)
     is_joined[bits] = True
     return np.packbits(is_joined, bitorder="little"), glued
 
@@ -110,8 +113,9 @@ class Encoder:
         self.rule, self.classes = RULES.get(pattern, WHOLE), classes_for(pattern)
         self._first_bits, self._max_bits, self._room = bits, max_bits, room
         self._out = np.empty(0, np.int32)
-        self._rows = np.empty((kernels.ROWS, kernels.COLUMNS), np.uint64)
-        self._work = np.empty((4, merge.EDGE + 1), np.uint32)
+        self._place = np.array([[FRONT], [FRONT], [0]], np.int64)
+        self._scratch = np.empty(kernels.ROWS * kernels.COLUMNS, np.uint64)
+        self._work = np.empty(4 * (merge.EDGE + 1), np.uint32)
         self.clear()
 
     def fork(self) -> "Encoder":
@@ -126,28 +130,31 @@ class Encoder:
         self.table = empty_table(self.bits)
         self.seen = np.empty(self._room, np.uint8)
         self.spill = np.empty(self._room, np.uint32)
-        self.used = np.zeros(3, np.int64)  # slots, bytes of seen, ids of spill
+        # slots, bytes of seen, ids of spill; then two settings: rule, bits
+        self.used = np.zeros(5, np.int64)
         self._bind()
 
     def _bind(self) -> None:
-        """The tail of every kernel call's arguments."""
+        """Everything the kernel works on, as one argument."""
         a = self.arrays
-        self._state = (
-            *(self.table, self.bits, self.seen, self.spill, self.used),
+        self.used[3:] = self.rule, self.bits
+        self._state = addresses(
+            *(self.classes, self.table, self.seen, self.spill, self.used),
             *(a.byte_ids, a.byte_ranks, a.pairs, a.made, a.joined, a.glued),
-            *(self._rows, self._work),
+            *(self._scratch, self._work),
         )
 
     def _make_room(self) -> None:
         """Double what is full; at the size limit, start afresh."""
-        if (self.used[0] + kernels.BATCH) * 2 > 1 << self.bits:
-            if self.bits >= self._max_bits:
-                self.table[:] = 0
-                self.used[:] = 0
-            else:
-                larger = empty_table(self.bits + 1)
-                rehash(self.table, self.bits, larger, self.bits + 1)
-                self.table, self.bits = larger, self.bits + 1
+        crowded = (self.used[0] + kernels.BATCH) * 2 > 1 << self.bits
+        limit = max(self._room, MAX_ROOM)
+        if (crowded and self.bits >= self._max_bits) or self.used[1:3].max() > limit:
+            self.table[:] = 0
+            self.used[:3] = 0
+        elif crowded:
+            larger = empty_table(self.bits + 1)
+            rehash(self.table, self.bits, larger, self.bits + 1)
+            self.table, self.bits = larger, self.bits + 1
         if self.used[1] + kernels.ROOM > len(self.seen):
             self.seen = np.concatenate([self.seen, np.empty_like(self.seen)])
         if self.used[2] + kernels.ROOM > len(self.spill):
@@ -161,15 +168,19 @@ class Encoder:
                 self.encode_group(group)[0].copy() for group in groups(self.parts(text))
             ]
             return np.concatenate([np.empty(0, np.int32), *parts])
-        buffer = one_buffer(text)
-        at, o, end = FRONT, 0, FRONT + len(text)
+        self._place[1, 0] = FRONT + len(text)
         out = np.empty(len(text) + 8, np.int32)
+        return out[: self._run(one_buffer(text), self._place, out)]
+
+    def _run(self, buffer: np.ndarray, places: np.ndarray, out: np.ndarray) -> int:
+        """Encode the texts of a buffer into ``out``; returns the number of ids."""
+        text = at = o = 0
         while True:
-            o, at = kernels.encode_text(
-                buffer, at, end, self.classes, self.rule, out, o, *self._state
+            o, text, at = kernels.encode_texts(
+                buffer, places, text, at, out, o, self._state
             )
-            if at >= end:
-                return out[:o]
+            if text == places.shape[1]:
+                return o
             self._make_room()
 
     def parts(self, text: bytes) -> Iterator[bytes]:
@@ -189,19 +200,11 @@ class Encoder:
 
         Both are valid until the next call.
         """
-        buffer, starts, stops = joined(texts)
+        buffer, places = joined(texts)
         if len(self._out) < len(buffer):
             self._out = np.empty(len(buffer) * 5 // 4, np.int32)
-        ends = np.zeros(len(texts), np.int64)
-        text = at = o = 0
-        while True:
-            o, text, at = kernels.encode_texts(
-                *(buffer, starts, stops, text, at, ends, self.classes, self.rule),
-                *(self._out, o, *self._state),
-            )
-            if text == len(texts):
-                return self._out[:o], ends
-            self._make_room()
+        o = self._run(buffer, places, self._out)
+        return self._out[:o], places[2]
 
 
 def encode_parts(

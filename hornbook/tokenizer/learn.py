@@ -6,8 +6,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 import numpy as np
 
 from hornbook.core.errors import UserError
-from hornbook.core.progress import Progress
-from hornbook.tokenizer.kernels import count, learn
+from hornbook.core.progress import Progress, console
+from hornbook.tokenizer.kernels import count, learn, ranking
 from hornbook.tokenizer.kernels.scan import RULES, WHOLE
 from hornbook.tokenizer.kernels.slots import empty_table, rehash
 from hornbook.tokenizer.pretokenize import split
@@ -15,12 +15,20 @@ from hornbook.tokenizer.texts import as_bytes, groups, joined
 from hornbook.tokenizer.unicode import classes_for
 
 STEP = 512  # merges between two looks at the progress bar
+MAX_BITS = (
+    24  # 512 MB of slots: eight million distinct pieces; then the rarest are dropped
+)
 
 
 class PieceCounter:
-    """How often each piece occurs, in a table that grows with the distinct pieces only."""
+    """How often each piece occurs, in a table that grows with the distinct pieces only.
 
-    def __init__(self, pattern: str, bits: int = 16) -> None:
+    At ``max_bits`` it grows no more: the rarest pieces are dropped, and counted in
+    ``dropped``, so memory is bounded for any corpus.
+    """
+
+    def __init__(self, pattern: str, bits: int = 16, max_bits: int = MAX_BITS) -> None:
+        self.max_bits, self.dropped = max_bits, 0
         self.pattern, self.rule = pattern, RULES.get(pattern, WHOLE)
         self.classes = classes_for(pattern)
         self.bits, self.table = bits, empty_table(bits)
@@ -34,27 +42,44 @@ class PieceCounter:
             texts = [
                 p.encode() for text in texts for p in split(text.decode(), self.pattern)
             ]
-        buffer, starts, stops = joined(texts)
+        buffer, places = joined(texts)
         text = at = 0
         while True:
             text, at = count.count_texts(
-                *(buffer, starts, stops, text, at, self.classes, self.rule),
+                *(buffer, places, text, at, self.classes, self.rule),
                 *(self.table, self.bits, self.seen, self.used, self._rows),
             )
             if text == len(texts):
                 return
-            self._reserve(count.BATCH, 2 * int(stops[text] - at) + 64)
+            self._reserve(count.BATCH, 2 * int(places[1, text] - at) + 64)
 
     def absorb(self, other: "PieceCounter") -> None:
         """Add another counter's counts to this one's."""
         self._reserve(int(other.used[0]), int(other.used[1]))
+        self._take(other, least=1)
+        self.dropped += other.dropped
+
+    def _take(self, other: "PieceCounter", least: int) -> None:
         count.absorb(
-            *(other.table, other.bits, other.seen),
+            *(other.table, other.bits, other.seen, least),
             *(self.table, self.bits, self.seen, self.used),
         )
 
+    def _drop_rarest(self) -> None:
+        """Keep the more frequent half of the pieces at most."""
+        counts = self.table.reshape(-1, 4)[:, 2]
+        least = int(np.sort(counts[counts > 0])[self.used[0] // 2]) + 1
+        kept = PieceCounter(self.pattern, self.bits, self.max_bits)
+        kept.seen = np.empty_like(self.seen)
+        kept._take(self, least)
+        self.dropped += int(self.used[0] - kept.used[0])
+        self.table, self.seen, self.used = kept.table, kept.seen, kept.used
+
     def _reserve(self, slots: int, size: int) -> None:
         while (self.used[0] + slots + count.BATCH) * 2 > 1 << self.bits:
+            if self.bits >= self.max_bits and slots <= count.BATCH:
+                self._drop_rarest()
+                continue
             larger = empty_table(self.bits + 1)
             rehash(self.table, self.bits, larger, self.bits + 1)
             self.table, self.bits = larger, self.bits + 1
@@ -89,9 +114,15 @@ def count_pieces(texts: Iterable[str], pattern: str, threads: int) -> PieceCount
         else:
             for size in _in_threads(groups(map(as_bytes, texts)), counters):
                 progress.advance(size)
+    total = counters[0]
     for other in counters[1:]:
-        counters[0].absorb(other)
-    return counters[0]
+        total.absorb(other)
+    if total.dropped:
+        console.print(
+            f"tokenizer: {total.dropped} rare pieces were dropped to bound memory; "
+            "a smaller tokenizer.max_bytes would drop none."
+        )
+    return total
 
 
 def _in_threads(
@@ -135,7 +166,7 @@ class Merger:
         self.index = np.full(1 << 18, -1, np.int32)
         self.heap = np.empty((3, 1 << 16), np.int64)
         self.state = np.zeros(5, np.int64)
-        self.state[learn.N_TOKENS] = 256
+        self.state[ranking.N_TOKENS] = 256
         weights, times = np.zeros(1 << 16, np.int64), np.zeros(1 << 16, np.int64)
         learn.byte_pairs(cells, weights, times)
         self.visits = np.empty((3, int(times.max())), np.int32)
@@ -148,7 +179,7 @@ class Merger:
         """Learn all merges."""
         total = self.n_tokens - 256
         with Progress("tokenizer: merge", total=total, unit="merge") as progress:
-            while (done := int(self.state[learn.N_TOKENS])) < self.n_tokens:
+            while (done := int(self.state[ranking.N_TOKENS])) < self.n_tokens:
                 until = min(done + STEP, self.n_tokens)
                 result = learn.run(
                     *(
@@ -161,21 +192,21 @@ class Merger:
                     ),
                     *(self.places, self.heap, self.sides, self.visits, self.state),
                 )
-                progress.advance(int(self.state[learn.N_TOKENS]) - done)
+                progress.advance(int(self.state[ranking.N_TOKENS]) - done)
                 if result == learn.EXHAUSTED:
                     break
                 self._grow(result)
-        return self.merges[256 : self.state[learn.N_TOKENS]]
+        return self.merges[256 : self.state[ranking.N_TOKENS]]
 
     def _grow(self, short: int) -> None:
         if short == learn.PAIRS_SHORT:
-            fresh = 2 * int(self.state[learn.N_TOKENS]) + 1
+            fresh = 2 * int(self.state[ranking.N_TOKENS]) + 1
             room = np.empty((4, max(self.pairs.shape[1] // 2, fresh)), np.int64)
             self.pairs = np.concatenate([self.pairs, room], axis=1)
             if self.pairs.shape[1] * 2 > len(self.index):
                 bits = (self.pairs.shape[1] * 2 - 1).bit_length()
                 self.index = np.full(1 << bits, -1, np.int32)
-                learn.relink(self.index, self.pairs, self.state[learn.N_PAIRS])
+                ranking.relink(self.index, self.pairs, self.state[ranking.N_PAIRS])
         elif short == learn.PLACES_SHORT:
             size = len(self.places) // 4 + 2 * self.visits.shape[1]
             self.places = np.concatenate([self.places, np.empty(size, np.int32)])

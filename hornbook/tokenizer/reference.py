@@ -7,6 +7,7 @@ and again; encoding replays those merges in the order they were learned. The ker
 
 from collections import Counter
 from collections.abc import Mapping
+from itertools import pairwise
 
 Pair = tuple[int, int]
 
@@ -21,7 +22,7 @@ def train(pieces: Mapping[bytes, int], n_merges: int) -> list[Pair]:
     while len(merges) < n_merges:
         counts: Counter[Pair] = Counter()
         for piece, ids in words.items():
-            for pair in zip(ids, ids[1:], strict=False):
+            for pair in pairwise(ids):
                 counts[pair] += pieces[piece]
         if not counts:
             break
@@ -50,7 +51,7 @@ def encode(
     ``ranks`` says when a pair was learned, ``made`` which token it becomes.
     """
     while len(ids) > 1:
-        best = min(zip(ids, ids[1:], strict=False), key=lambda p: ranks.get(p, 1 << 62))
+        best = min(pairwise(ids), key=lambda p: ranks.get(p, 1 << 62))
         if best not in ranks:
             break
         ids = merge(ids, best, made[best])

@@ -41,15 +41,13 @@ def one_buffer(text: bytes) -> np.ndarray:
     return np.frombuffer(b"".join((BEFORE, text, AFTER)), np.uint8)
 
 
-def joined(texts: list[bytes]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(buffer, starts, stops) of many texts in one padded buffer."""
+def joined(texts: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
+    """Many texts in one padded buffer, and ``(3, texts)``: their starts, stops and a zero."""
     sizes = np.array([len(text) for text in texts], np.int64)
-    starts = np.cumsum(sizes + len(BETWEEN)) - sizes
-    return (
-        np.frombuffer(BETWEEN.join((b"", *texts, b"")), np.uint8),
-        starts,
-        starts + sizes,
-    )
+    places = np.zeros((3, len(texts)), np.int64)
+    np.cumsum(sizes + len(BETWEEN), out=places[1])
+    places[0] = places[1] - sizes
+    return np.frombuffer(BETWEEN.join((b"", *texts, b"")), np.uint8), places
 
 
 def groups(texts: Iterable[bytes], size: int = GROUP) -> Iterator[list[bytes]]:

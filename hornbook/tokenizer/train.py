@@ -13,6 +13,7 @@ from hornbook.tokenizer.base import SPECIAL_TOKENS, Tokenizer, usable_cores
 from hornbook.tokenizer.bpe import BPETokenizer, Vocabulary
 from hornbook.tokenizer.config import TokenizerConfig
 from hornbook.tokenizer.pretokenize import split
+from hornbook.tokenizer.sample import sample
 from hornbook.tokenizer.simple import CHARACTER, PieceTokenizer
 
 MAX_VOCAB = 262_144
@@ -27,6 +28,7 @@ def train_tokenizer(
     ``threads`` 0 means all cores; the result is the same whatever their number.
     Raises :class:`UserError` when the vocabulary is larger than ``texts`` can fill.
     """
+    texts = sample(texts, config.max_bytes)
     if config.kind == "byte":
         return BPETokenizer(Vocabulary.trained([]), config.pattern, kind="byte")
     if config.kind == "char":

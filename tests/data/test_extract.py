@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from hornbook.core.errors import UserError
+from hornbook.data import extract as module
 from hornbook.data import formats
 from hornbook.data.config import DataConfig, FilesSource, StdlibSource
 from hornbook.data.documents import read_documents, read_texts
@@ -177,3 +178,16 @@ def test_the_standard_library_is_found_without_its_tests():
         "python-stdlib"
     ]
     assert more["bytes"] >= facts["bytes"]
+
+
+def test_any_number_of_workers_gives_the_same(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "MANY_BYTES", 0)
+    monkeypatch.setattr(module, "UNIT_BYTES", 20)
+    (folder / "binary.txt").write_bytes(b"\0\1\2")
+    facts = {}
+    for workers in (1, 2):
+        many = DataConfig(sources=(FilesSource(path=str(folder)),), workers=workers)
+        facts[workers] = extract(many, tmp_path / str(workers))
+    assert facts[1] == facts[2]
+    one, two = (list(read_documents(tmp_path / name)) for name in "12")
+    assert one == two

@@ -43,7 +43,7 @@ def test_the_sum_is_that_of_cross_entropy_over_all_targets():
         model(tokens).flatten(0, 1), targets.flatten(), reduction="sum"
     )
     nats, count = held_out_nats(model, batches())
-    assert nats == pytest.approx(float(expected), rel=1e-6)
+    assert nats == pytest.approx(expected.item(), rel=1e-6)
     assert count == 3 * (24 - 3)
 
 

@@ -10,7 +10,7 @@ from hornbook.infer.engine import Engine
 from hornbook.infer.score import windows
 
 GREEDY = SamplingConfig(temperature=0, max_tokens=20)
-NO_STOP: frozenset[int] = frozenset()
+NEVER = frozenset({999})
 PROMPTS = [[1, 2, 3], [4], [5, 6, 7, 8, 9, 10, 11, 12], [13, 14], [200, 201, 202, 203]]
 
 
@@ -39,11 +39,14 @@ def naive(engine: Engine, prompt: list[int], n: int) -> list[int]:
 @pytest.mark.parametrize("name", SWITCHES)
 def test_greedy_decoding_equals_the_full_forward_pass(name, compiled):
     engine = make_engine(name, compiled=compiled)
-    together = engine.generate(PROMPTS, GREEDY, NO_STOP | {999})
+    if compiled and not engine.compiled:
+        pytest.skip("this architecture has no compiled step")
+    sampling = SamplingConfig(temperature=0, max_tokens=9)
+    together = engine.generate(PROMPTS, sampling, NEVER)
     for prompt, completion in zip(PROMPTS, together, strict=True):
-        assert completion.ids == naive(engine, prompt, 20)
+        assert completion.ids == naive(engine, prompt, 9)
         assert completion.finish_reason == "length"
-        assert engine.generate([prompt], GREEDY, NO_STOP | {999}) == [completion]
+    assert engine.generate(PROMPTS[2:3], sampling, NEVER) == together[2:3]
 
 
 @pytest.mark.parametrize("max_rows", [1, 3])
@@ -52,7 +55,7 @@ def test_past_the_context_the_oldest_tokens_are_forgotten(max_rows):
     sampling = SamplingConfig(temperature=0, max_tokens=60)
     prompts = [[1, 2], list(range(40)), list(range(16)), list(range(17))]
     for prompt, completion in zip(
-        prompts, engine.generate(prompts, sampling, frozenset({999})), strict=True
+        prompts, engine.generate(prompts, sampling, NEVER), strict=True
     ):
         assert completion.ids == naive(engine, prompt, 60)
 
@@ -114,7 +117,7 @@ def test_a_chat_that_goes_on_is_read_only_where_it_is_new(monkeypatch):
 
 def test_stop_ids_end_a_sequence_and_are_not_part_of_it():
     engine = make_engine()
-    free = engine.generate([PROMPTS[0]], GREEDY, frozenset({999}))[0].ids
+    free = engine.generate([PROMPTS[0]], GREEDY, NEVER)[0].ids
     place = next(i for i in range(3, 20) if free[i] not in free[:i])
     stopped = engine.generate([PROMPTS[0]], GREEDY, frozenset({free[place]}))[0]
     assert stopped.ids == free[:place]
@@ -133,7 +136,7 @@ def test_tokens_no_answer_holds_are_never_chosen():
     logits = engine.model(torch.tensor([[1]]))[0, -1]
     assert int(logits.argmax()) in {257, 258, *range(260, 270)}
     hot = SamplingConfig(temperature=3.0, max_tokens=200)
-    chosen = engine.generate([[1]], hot, frozenset({999}))[0].ids
+    chosen = engine.generate([[1]], hot, NEVER)[0].ids
     assert len(chosen) == 200
     assert all(i < 256 or i in (256, 259) for i in chosen)
 

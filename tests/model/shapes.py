@@ -52,7 +52,7 @@ SWITCHES: dict[str, dict] = {
     },
     "experts": {"experts": {"count": 4, "active": 2}},
     "shared expert": {
-        "experts": {"count": 3, "active": 1, "shared": 1},
+        "experts": {"count": 3, "active": 2, "shared": 1},
         "mlp": "relu2",
     },
     "2017": {

@@ -180,8 +180,9 @@ SCALING = {"kind": "linear", "factor": 2, "original": 24}
         ({"latent": LATENT}, "set 'qk_norm' to false"),
         ({"latent": LATENT, "qk_norm": False, "position": "alibi"}, "'rope' only"),
         ({"position": "alibi", "rope_scaling": SCALING}, "'rope_scaling' needs"),
+        ({"experts": {"count": 2, "active": 1}}, "'experts.active' is 1"),
         ({"experts": {"count": 2, "active": 3}}, "'experts.active' (3) is more than"),
-        ({"experts": {"count": 2, "active": 1}, "bias": "all"}, "have no biases"),
+        ({"experts": {"count": 2, "active": 2}, "bias": "all"}, "have no biases"),
         ({"vocab_size": 0}, "'vocab_size' is 0"),
     ],
 )

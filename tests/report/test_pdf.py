@@ -278,9 +278,9 @@ def test_a_long_run_with_much_of_everything_stays_within_limits(fake_facts):
 
 
 def test_changed_keys_are_marked(fake_facts):
-    text = flatter(build(fake_facts))
-    assert "was 0.1" in text
-    assert "was 32" in text
+    text = flat(text_of(build(fake_facts)))
+    assert "0.1→0.05" in text
+    assert "32→16" in text
 
 
 def test_a_failed_check_comes_first_in_the_verdict(fake_facts):

@@ -19,6 +19,20 @@ def test_nested_tables_and_lists_of_tables_get_their_dotted_names():
     ]
 
 
+def test_a_long_list_gets_a_row_for_each_item_and_tuples_are_lists():
+    config = {"stop": ("a", "b"), "prompts": ("x" * 20, "y" * 20)}
+    assert recipe_tables(config, {"prompts": []}) == [
+        (
+            "",
+            [
+                ("stop", '["a", "b"]', None),
+                ("prompts.0", f'"{"x" * 20}"', "[]"),
+                ("prompts.1", f'"{"y" * 20}"', ""),
+            ],
+        )
+    ]
+
+
 def test_values_are_spelt_as_in_toml():
     assert wording(True) == "true"
     assert wording(3e-4) == "0.0003"

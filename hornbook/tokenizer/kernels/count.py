@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hornbook.tokenizer.kernels.jit import ONE, ZERO, kernel, load64, prefetch
+from hornbook.tokenizer.kernels.jit import ONE, ZERO, inner, kernel, load64, prefetch
 from hornbook.tokenizer.kernels.slots import (
     BITS_56,
     LONG,
@@ -22,7 +22,7 @@ ROWS, COLUMNS = 3, BATCH + 128
 HEAVIEST = (1 << 31) - 1  # a word of a larger count is laid out more than once
 
 
-@kernel
+@inner
 def count_text(buf, at, n, classes, rule, table, bits, seen, used, rows):
     """Add one to the count of every piece of ``buf[at:n]``.
 
@@ -55,22 +55,21 @@ def count_text(buf, at, n, classes, rule, table, bits, seen, used, rows):
 
 
 @kernel
-def count_texts(
-    buf, starts, stops, text, at, classes, rule, table, bits, seen, used, rows
-):
-    """Count texts ``text``, ``text + 1``, ... of ``buf``; returns (text, at)."""
-    while text < len(starts):
-        at = max(at, starts[text])
-        at = count_text(
-            buf, at, stops[text], classes, rule, table, bits, seen, used, rows
-        )
-        if at < stops[text]:
+def count_texts(buf, texts, text, at, classes, rule, table, bits, seen, used, rows):
+    """Count texts ``text``, ``text + 1``, ... of ``buf``, whose starts and stops are the rows
+    of ``texts``; returns (text, at), for the next call when the table must grow.
+    """
+    while text < texts.shape[1]:
+        at = max(at, texts[0, text])
+        stop = texts[1, text]
+        at = count_text(buf, at, stop, classes, rule, table, bits, seen, used, rows)
+        if at < stop:
             break
         text += 1
     return text, at
 
 
-@kernel
+@inner
 def piece_place(table, at, seen):
     """(size, where in ``seen``) of the piece in a slot; where is -1 for a short one."""
     word = table[at + ONE]
@@ -81,11 +80,11 @@ def piece_place(table, at, seen):
 
 
 @kernel
-def absorb(other, other_bits, other_seen, table, bits, seen, used):
-    """Add the counts of another table to this one, which has room for them."""
+def absorb(other, other_bits, other_seen, least, table, bits, seen, used):
+    """Add another table's counts of ``least`` or more to this one, which has room."""
     for slot in range(1 << other_bits):
         source = np.uint64(4 * slot)
-        if other[source + ONE] == ZERO:
+        if other[source + ONE] == ZERO or np.int64(other[source + TWO]) < least:
             continue
         size, place = piece_place(other, source, other_seen)
         key_1 = other[source + ONE] if place < 0 else LONG

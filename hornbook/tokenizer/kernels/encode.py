@@ -12,13 +12,20 @@ where no token can reach (:func:`next_cut`), and the parts looked up.
 
 import numpy as np
 
-from hornbook.tokenizer.kernels.jit import ONE, ZERO, kernel, load64, prefetch, store64
-from hornbook.tokenizer.kernels.merge import IDS, LONGEST, merge_long, merge_piece
-from hornbook.tokenizer.kernels.scan import code_point
+from hornbook.tokenizer.kernels.cuts import next_cut
+from hornbook.tokenizer.kernels.jit import (
+    ONE,
+    ZERO,
+    inner,
+    kernel,
+    load64,
+    prefetch,
+    store64,
+    view,
+)
+from hornbook.tokenizer.kernels.merge import EDGE, IDS, LONGEST, merge_long, merge_piece
 from hornbook.tokenizer.kernels.slots import (
-    LONG,
     LOW_56,
-    MIX_1,
     SHORT,
     THREE,
     TWO,
@@ -33,43 +40,14 @@ BATCH = 1024
 ROOM = BATCH * (LONGEST + 9)  # how much of seen and spill a batch can need at most
 ENDS, CUTS, KEY_0, KEY_1, SLOT, MISSES = (np.uint64(row) for row in range(6))
 ROWS, COLUMNS = 6, BATCH + 128
-SIX, SEVEN, EIGHT, BITS_32, BITS_56 = (np.uint64(n) for n in (6, 7, 8, 32, 56))
+# What a state holds, in this order; see jit.addresses.
+(CLASSES, TABLE, SEEN, SPILL, USED, BYTE_IDS, BYTE_RANKS) = range(7)
+(PAIRS, MADE, JOINED, GLUED, SCRATCH, WORK) = range(7, 13)
+BITS_32, BITS_56 = np.uint64(32), np.uint64(56)
 UNCACHED = np.uint64(2**64 - 1)
-JOINED_BITS = 20
 
 
-@kernel
-def character_pair(a, b):
-    """Which bit of ``joined`` stands for the characters ``a b``."""
-    key = (np.uint64(a) << np.uint64(21)) | np.uint64(b)
-    return key * MIX_1 >> np.uint64(64 - JOINED_BITS)
-
-
-@kernel
-def next_cut(buf, start, end, joined, glued):
-    """The first place in ``buf[start:end]`` that no token spans, else ``end``.
-
-    BPE never merges across a character boundary whose two characters (``joined``, bits)
-    and whose two bytes (``glued``) occur inside no token.
-    """
-    point, size = code_point(buf, start)
-    i = start + size
-    while i < end:
-        following, size = code_point(buf, i)
-        bit = character_pair(point, following)
-        together = (joined[bit >> np.uint64(3)] >> (bit & SEVEN)) & ONE
-        if together == ZERO:
-            edge = (np.uint64(buf[np.uint64(i - 1)]) << EIGHT) | np.uint64(
-                buf[np.uint64(i)]
-            )
-            if not glued[edge]:
-                return i
-        point = following
-        i += size
-    return end
-
-
-@kernel
+@inner
 def plan(buf, start, i, m, table, bits, joined, glued, rows):
     """Keys and slots of up to BATCH pieces from ``rows[ENDS][i]`` on, long ones cut.
 
@@ -97,7 +75,7 @@ def plan(buf, start, i, m, table, bits, joined, glued, rows):
     return k, i
 
 
-@kernel
+@inner
 def search(k, table, rows):
     """Find the slots of ``k`` planned pieces; list those not there. Returns how many."""
     keys_0, keys_1, slots, misses = rows[KEY_0], rows[KEY_1], rows[SLOT], rows[MISSES]
@@ -115,7 +93,7 @@ def search(k, table, rows):
     return missing
 
 
-@kernel
+@inner
 def store_ids(ids, count, at, table, spill, used):
     """Write the ids of one new piece into the slot ``at``."""
     first, second = np.uint64(count) << BITS_56, ZERO
@@ -136,7 +114,7 @@ def store_ids(ids, count, at, table, spill, used):
     table[at + THREE] = second
 
 
-@kernel
+@inner
 def learn(
     buf,
     begin,
@@ -173,7 +151,7 @@ def learn(
             store_ids(work[IDS], count, at, table, spill, used)
 
 
-@kernel
+@inner
 def copy_out(buf, begin, k, table, spill, byte_ids, pairs, made, rows, out, o):
     """Write the ids of ``k`` pieces into ``out`` from ``o`` on; returns the new ``o``."""
     cuts, slots = rows[CUTS], rows[SLOT]
@@ -196,40 +174,31 @@ def copy_out(buf, begin, k, table, spill, byte_ids, pairs, made, rows, out, o):
     return o
 
 
-@kernel
+@inner
 def is_full(bits, seen, spill, used):
     """Whether the next batch might not fit."""
     crowded = (used[0] + BATCH) * 2 > (1 << bits)
     return crowded or used[1] + ROOM > len(seen) or used[2] + ROOM > len(spill)
 
 
-@kernel
-def encode_text(
-    buf,
-    at,
-    n,
-    classes,
-    rule,
-    out,
-    o,
-    table,
-    bits,
-    seen,
-    spill,
-    used,
-    byte_ids,
-    byte_ranks,
-    pairs,
-    made,
-    joined,
-    glued,
-    rows,
-    work,
-):
+@inner
+def encode_text(buf, at, n, out, o, state):
     """Ids of ``buf[at:n]`` into ``out`` from ``o`` on.
 
     Returns (o, at); ``at`` < n when the caller must first make room in the cache.
     """
+    classes = view(state, CLASSES, np.uint8)
+    table, seen = view(state, TABLE, np.uint64), view(state, SEEN, np.uint8)
+    spill, used = view(state, SPILL, np.uint32), view(state, USED, np.int64)
+    byte_ids, byte_ranks = (
+        view(state, BYTE_IDS, np.uint32),
+        view(state, BYTE_RANKS, np.uint32),
+    )
+    pairs, made = view(state, PAIRS, np.uint64), view(state, MADE, np.uint32)
+    joined, glued = view(state, JOINED, np.uint8), view(state, GLUED, np.uint8)
+    rows = view(state, SCRATCH, np.uint64).reshape((ROWS, COLUMNS))
+    work = view(state, WORK, np.uint32).reshape((4, EDGE + 1))
+    rule, bits = used[3], used[4]
     pos, scan = at, at + 1
     while pos < n:
         m, pos, scan = piece_ends(buf, pos, scan, n, classes, rule, rows[ENDS])
@@ -250,45 +219,20 @@ def encode_text(
 
 
 @kernel
-def encode_texts(
-    buf,
-    starts,
-    stops,
-    text,
-    at,
-    counts,
-    classes,
-    rule,
-    out,
-    o,
-    table,
-    bits,
-    seen,
-    spill,
-    used,
-    byte_ids,
-    byte_ranks,
-    pairs,
-    made,
-    joined,
-    glued,
-    rows,
-    work,
-):
-    """Texts ``text``, ``text + 1``, ... of ``buf``; ``counts[t]`` ids lie before text t + 1.
+def encode_texts(buf, texts, text, at, out, o, state):
+    """Texts ``text``, ``text + 1``, ... of ``buf``, the first of them from ``at`` on.
 
-    Returns (o, text, at), for the next call when the cache needs room.
+    ``texts`` is ``(3, texts)``: where each starts and stops, and, written here, how many ids
+    there are up to its end. Returns (o, text, at), for the next call when the cache needs
+    room.
     """
-    while text < len(starts):
-        at = max(at, starts[text])
-        o, at = encode_text(
-            *(buf, at, stops[text], classes, rule, out, o),
-            *(table, bits, seen, spill, used),
-            *(byte_ids, byte_ranks, pairs, made, joined, glued, rows, work),
-        )
-        if at < stops[text]:
+    while text < texts.shape[1]:
+        at = max(at, texts[0, text])
+        stop = texts[1, text]
+        o, at = encode_text(buf, at, stop, out, o, state)
+        if at < stop:
             break
-        counts[text] = o
+        texts[2, text] = o
         text += 1
     return o, text, at
 

@@ -16,98 +16,29 @@ grows it. Of equally frequent pairs the smallest (left, right) merges first.
 
 import numpy as np
 
-from hornbook.tokenizer.kernels.jit import ONE, kernel, prefetch
-from hornbook.tokenizer.kernels.slots import MIX_1
+from hornbook.tokenizer.kernels.jit import inner, kernel, prefetch
+from hornbook.tokenizer.kernels.ranking import (
+    COUNT,
+    FLOOR,
+    KEY,
+    N_HEAP,
+    N_PAIRS,
+    N_PLACES,
+    N_TOKENS,
+    SIZE,
+    START,
+    best_pair,
+    drop_top,
+    find_pair,
+    link_pair,
+    pair_key,
+    sift_up,
+)
 
-KEY, COUNT, START, SIZE = (np.uint64(row) for row in range(4))  # rows of pairs
 WEIGHT, TIMES, CURSOR, TOUCHED = (np.uint64(row) for row in range(4))  # rows of a side
 LEFT, RIGHT = np.uint64(0), np.uint64(1)
 AT, BEFORE, AFTER = (np.uint64(row) for row in range(3))  # rows of visits
-N_PAIRS, N_PLACES, N_HEAP, FLOOR, N_TOKENS = (
-    np.uint64(n) for n in range(5)
-)  # of state
 DONE, PAIRS_SHORT, PLACES_SHORT, HEAP_SHORT, VISITS_SHORT, EXHAUSTED = range(6)
-BITS_32, LOW_32 = np.uint64(32), np.uint64(0xFFFFFFFF)
-
-
-@kernel
-def pair_key(left, right):
-    """Both ids in one word, ordered as the pair is."""
-    return np.int64(left) << 32 | np.int64(right)
-
-
-@kernel
-def find_pair(index, pairs, key):
-    """The column of a pair in ``pairs``, or -1."""
-    mask = np.uint64(len(index) - 1)
-    i = (np.uint64(key) * MIX_1 >> BITS_32) & mask
-    while index[i] >= 0 and pairs[KEY, np.uint64(index[i])] != key:
-        i = (i + ONE) & mask
-    return np.int64(index[i])
-
-
-@kernel
-def link_pair(index, key, column):
-    """Make ``column`` findable by ``key``."""
-    mask = np.uint64(len(index) - 1)
-    i = (np.uint64(key) * MIX_1 >> BITS_32) & mask
-    while index[i] >= 0:
-        i = (i + ONE) & mask
-    index[i] = column
-
-
-@kernel
-def relink(index, pairs, n_pairs):
-    """Fill a new, empty index."""
-    for column in range(n_pairs):
-        link_pair(index, pairs[KEY, column], column)
-
-
-@kernel
-def comes_first(count, key, other_count, other_key):
-    """The order of merging: more frequent first, then the smaller pair."""
-    return count > other_count or (count == other_count and key < other_key)
-
-
-@kernel
-def sift_up(heap, i, count, key, column):
-    """Place an item that belongs at heap position ``i`` or above."""
-    while i > 0:
-        parent = (i - 1) >> 1
-        if not comes_first(count, key, heap[0, parent], heap[1, parent]):
-            break
-        heap[0, i], heap[1, i] = heap[0, parent], heap[1, parent]
-        heap[2, i] = heap[2, parent]
-        i = parent
-    heap[0, i], heap[1, i], heap[2, i] = count, key, column
-
-
-@kernel
-def sift_down(heap, size, count, key, column):
-    """Place an item that takes the top's position, or belongs below."""
-    i = 0
-    while True:
-        j = 2 * i + 1
-        if j >= size:
-            break
-        if j + 1 < size and comes_first(
-            heap[0, j + 1], heap[1, j + 1], heap[0, j], heap[1, j]
-        ):
-            j += 1
-        if not comes_first(heap[0, j], heap[1, j], count, key):
-            break
-        heap[0, i], heap[1, i], heap[2, i] = heap[0, j], heap[1, j], heap[2, j]
-        i = j
-    heap[0, i], heap[1, i], heap[2, i] = count, key, column
-
-
-@kernel
-def drop_top(heap, state):
-    """Remove the heap's top."""
-    state[N_HEAP] -= 1
-    last = state[N_HEAP]
-    if last > 0:
-        sift_down(heap, last, heap[0, last], heap[1, last], heap[2, last])
 
 
 @kernel
@@ -145,42 +76,7 @@ def first_pairs(cells, weights, times, pairs, index, places, state):
             cursor[x] += 1
 
 
-@kernel
-def best_pair(pairs, heap, state):
-    """The column of the pair to merge now, on top of the heap.
-
-    Counts in the heap may be out of date (too high): the top is refreshed until it is
-    true. Only pairs of FLOOR or more are in it; an empty heap lowers the floor. Returns
-    -1 when the heap is short of room, -2 when no pair is left.
-    """
-    while True:
-        if state[N_HEAP] == 0:
-            if state[FLOOR] <= 1:
-                return -2
-            lower = max(1, state[FLOOR] >> 2)
-            if (
-                np.count_nonzero(pairs[COUNT, : state[N_PAIRS]] >= lower)
-                > heap.shape[1]
-            ):
-                return -1
-            state[FLOOR] = lower
-            for column in range(state[N_PAIRS]):
-                if pairs[COUNT, column] >= lower:
-                    key = pairs[KEY, column]
-                    sift_up(heap, state[N_HEAP], pairs[COUNT, column], key, column)
-                    state[N_HEAP] += 1
-            continue
-        column = heap[2, 0]
-        count = pairs[COUNT, column]
-        if count == heap[0, 0]:
-            return column
-        if count >= state[FLOOR]:
-            sift_down(heap, state[N_HEAP], count, heap[1, 0], column)
-        else:
-            drop_top(heap, state)
-
-
-@kernel
+@inner
 def shortage(pairs, index, places, heap, visits, column, state):
     """Which array is too short to merge the pair in ``column``; DONE for none."""
     times = pairs[SIZE, column]
@@ -195,7 +91,7 @@ def shortage(pairs, index, places, heap, visits, column, state):
     return VISITS_SHORT if times > visits.shape[1] else DONE
 
 
-@kernel
+@inner
 def note(side, touched, neighbour, weight):
     """Add one place to a neighbour's sums; returns how many neighbours there are now."""
     who = np.uint64(neighbour)
@@ -207,7 +103,7 @@ def note(side, touched, neighbour, weight):
     return touched
 
 
-@kernel
+@inner
 def merge_places(cells, lengths, places, pairs, column, new, sides, visits):
     """Merge the pair wherever it still stands, and sum up its neighbours.
 
@@ -247,7 +143,7 @@ def merge_places(cells, lengths, places, pairs, column, new, sides, visits):
     return m, n_left, n_right, own_weight, own_times
 
 
-@kernel
+@inner
 def lose(pairs, index, key, weight):
     """Take ``weight`` from a pair's count."""
     column = find_pair(index, pairs, key)
@@ -255,7 +151,7 @@ def lose(pairs, index, key, weight):
         pairs[COUNT, np.uint64(column)] -= weight
 
 
-@kernel
+@inner
 def gain(pairs, index, heap, state, left, right, weight, times):
     """Enter a new pair; returns where its places go, or -1 if it doesn't occur."""
     if weight <= 0:
@@ -273,7 +169,7 @@ def gain(pairs, index, heap, state, left, right, weight, times):
     return place
 
 
-@kernel
+@inner
 def settle(pairs, index, heap, state, column, new, sides, found):
     """Move the counts of one merge: from (x, a) and (b, x) to (x, new) and (new, x)."""
     _, n_left, n_right, own_weight, own_times = found
@@ -299,7 +195,7 @@ def settle(pairs, index, heap, state, column, new, sides, found):
     pairs[COUNT, column] = 0
 
 
-@kernel
+@inner
 def write_places(lengths, places, sides, visits, m):
     """Write the places of the new pairs, in order."""
     for i in range(np.uint64(m)):

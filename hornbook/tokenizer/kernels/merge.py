@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hornbook.tokenizer.kernels.jit import ONE, ZERO, kernel
+from hornbook.tokenizer.kernels.jit import ONE, ZERO, inner, kernel
 from hornbook.tokenizer.kernels.slots import MIX_1, MIX_2
 
 MAX_TOKENS = 1 << 20  # ids take 20 bits of a pair's word; the last is NOBODY
@@ -18,7 +18,7 @@ RANK_SHIFT, LOW_8 = np.uint32(8), np.uint32(255)
 IDS, KEYS, NEXT, BACK = np.uint64(0), np.uint64(1), np.uint64(2), np.uint64(3)
 
 
-@kernel
+@inner
 def rank_of(pairs, left, right):
     """When ``left right`` merges, or NEVER.
 
@@ -36,7 +36,7 @@ def rank_of(pairs, left, right):
     return rank
 
 
-@kernel
+@inner
 def add_pair(pairs, left, right, rank):
     """Insert a pair; False when the table is too full."""
     word = (((np.uint64(left) << BITS_20) | np.uint64(right)) << BITS_24) | np.uint64(
@@ -68,7 +68,7 @@ def fill_pairs(pairs, left, right):
     return True
 
 
-@kernel
+@inner
 def merge_piece(buf, start, size, byte_ids, byte_ranks, pairs, made, work):
     """BPE of ``buf[start:start + size]``, at most LONGEST bytes, into ``work[IDS]``.
 
@@ -119,7 +119,7 @@ def merge_piece(buf, start, size, byte_ids, byte_ranks, pairs, made, work):
     return left
 
 
-@kernel
+@inner
 def push(heap, size, value):
     """Add ``value`` to a min-heap of ``size`` items; returns the new size."""
     i = size
@@ -133,7 +133,7 @@ def push(heap, size, value):
     return size + 1
 
 
-@kernel
+@inner
 def pop(heap, size):
     """(smallest, new size) of a min-heap."""
     top, size = heap[0], size - 1
@@ -152,7 +152,7 @@ def pop(heap, size):
     return top, size
 
 
-@kernel
+@inner
 def merge_long(buf, start, size, byte_ids, pairs, made, out, o):
     """BPE of a piece of any length straight into ``out`` from ``o`` on, in O(n log n).
 
@@ -160,7 +160,7 @@ def merge_long(buf, start, size, byte_ids, pairs, made, out, o):
     """
     ids, rank = np.empty(size, np.uint32), np.full(size, NEVER, np.uint32)
     after, back = np.empty(size, np.int32), np.empty(size, np.int32)
-    heap, waiting = np.empty(3 * size + 8, np.uint64), 0
+    heap, waiting = np.empty(2 * size + 8, np.uint64), 0
     for i in range(size):
         ids[i] = byte_ids[buf[start + i]]
         after[i], back[i] = i + 1, i - 1
@@ -193,3 +193,25 @@ def merge_long(buf, start, size, byte_ids, pairs, made, out, o):
         o += 1
         i = after[i]
     return o
+
+
+@kernel
+def recover_pairs(blob, offsets, ids, byte_ids, byte_ranks, table, pairs, work):
+    """The two tokens that make each token of a vocabulary given by its bytes alone.
+
+    Token ``t`` has the bytes ``blob[offsets[t]:offsets[t + 1]]`` and the id ``ids[t]``, in
+    the order of merging. Returns how many were recovered before one that isn't two.
+    """
+    for t in range(len(ids)):
+        start = offsets[t]
+        size = offsets[t + 1] - start
+        if size < 2 or size > LONGEST:
+            return t
+        if merge_piece(blob, start, size, byte_ids, byte_ranks, table, ids, work) != 2:
+            return t
+        pairs[t, 0], pairs[t, 1] = work[IDS][0], work[IDS][1]
+        if not add_pair(table, pairs[t, 0], pairs[t, 1], t):
+            return t
+        if size == 2:
+            byte_ranks[np.int64(blob[start]) << 8 | np.int64(blob[start + 1])] = t
+    return len(ids)

@@ -7,7 +7,7 @@ few bytes back or ahead never leaves it.
 
 import numpy as np
 
-from hornbook.tokenizer.kernels.jit import kernel
+from hornbook.tokenizer.kernels.jit import inner
 from hornbook.tokenizer.unicode import (
     BLANK,
     LETTER,
@@ -26,7 +26,7 @@ RULES = {"gpt2": GPT2, "gpt4": GPT4, "llama3": LLAMA3, "o200k": O200K}
 QUOTE, SPACE, SLASH = 39, 32, 47
 
 
-@kernel
+@inner
 def code_point(buf, i):
     """(code point, size in bytes) of the character at byte ``i`` of valid UTF-8."""
     lead = np.int64(buf[np.uint64(i)])
@@ -42,14 +42,14 @@ def code_point(buf, i):
     return (lead & 7) << 18 | second << 12 | third << 6 | fourth, 4
 
 
-@kernel
+@inner
 def char_at(buf, i, classes):
     """(class, size in bytes) of the character at byte ``i``."""
     point, size = code_point(buf, i)
     return np.int64(classes[np.uint64(point)]), size
 
 
-@kernel
+@inner
 def run_of(buf, i, n, classes, wanted):
     r"""The end of the run of characters of class ``wanted`` that starts at ``i``."""
     while i < n:
@@ -60,7 +60,7 @@ def run_of(buf, i, n, classes, wanted):
     return i
 
 
-@kernel
+@inner
 def digits(buf, i, n, classes):
     r"""``\p{N}{1,3}``"""
     for _ in range(3):
@@ -73,7 +73,7 @@ def digits(buf, i, n, classes):
     return i
 
 
-@kernel
+@inner
 def others(buf, i, n, classes, slashes):
     r"""``[^\s\p{L}\p{N}]*[\r\n]*``; with ``slashes`` the tail may hold ``/`` too."""
     while i < n:
@@ -86,7 +86,7 @@ def others(buf, i, n, classes, slashes):
     return i
 
 
-@kernel
+@inner
 def contraction(buf, i):
     """Size of what follows an apostrophe at ``i`` in ``'(?i:[sdmt]|ll|ve|re)``, or 0."""
     first, second = buf[i + 1] | 32, buf[i + 2] | 32
@@ -98,7 +98,7 @@ def contraction(buf, i):
     return 2 if is_ll or ((first == 118 or first == 114) and second == 101) else 0
 
 
-@kernel
+@inner
 def blanks(buf, i, n, classes, to_end, newlines):
     r"""A run of blanks. ``to_end``: ``\s+`` at the end of the text is one piece;
     ``newlines``: a piece ends after the last newline; else one blank is left for a word.
@@ -122,7 +122,7 @@ def blanks(buf, i, n, classes, to_end, newlines):
     return last
 
 
-@kernel
+@inner
 def gpt2_piece(buf, i, n, classes):
     r"""``'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+``"""
     if buf[i] == QUOTE:
@@ -140,7 +140,7 @@ def gpt2_piece(buf, i, n, classes):
     return run_of(buf, j + size, n, classes, kind)
 
 
-@kernel
+@inner
 def gpt4_piece(buf, i, n, classes, to_end):
     r"""The cl100k pattern (``to_end``) or Llama 3's, which differ only in final blanks."""
     kind, size = char_at(buf, i, classes)
@@ -167,7 +167,7 @@ def gpt4_piece(buf, i, n, classes, to_end):
     return j if kind_2 < BLANK else blanks(buf, i, n, classes, to_end, True)
 
 
-@kernel
+@inner
 def cased_word(buf, i, n, classes):
     """(end, mixed) of o200k's word at ``i``: capitals, then small letters.
 
@@ -194,7 +194,7 @@ def cased_word(buf, i, n, classes):
     return (last_either, True) if last_either >= 0 else (capitals, False)
 
 
-@kernel
+@inner
 def o200k_piece(buf, i, n, classes):
     r"""The o200k pattern: words split where small letters meet capitals."""
     kind, size = char_at(buf, i, classes)
@@ -203,7 +203,7 @@ def o200k_piece(buf, i, n, classes):
     if kind == NEWLINE:
         return blanks(buf, i, n, classes, False, True)
     after = i + size  # anything but a letter may stand before the word
-    start = i if kind == UPPER or kind == LOWER or kind == LETTER else after
+    start = i if kind in (UPPER, LOWER, LETTER) else after
     end, mixed = cased_word(buf, start, n, classes)
     if kind == MARK and not mixed:  # then the mark is the word
         start = i
@@ -220,10 +220,10 @@ def o200k_piece(buf, i, n, classes):
     return blanks(buf, i, n, classes, False, True)
 
 
-@kernel
+@inner
 def next_piece(buf, i, n, classes, rule):
     """End of the piece that starts at byte ``i`` of a text that ends at ``n``."""
-    if rule == GPT4 or rule == LLAMA3:
+    if rule in (GPT4, LLAMA3):
         return gpt4_piece(buf, i, n, classes, rule == GPT4)
     if rule == GPT2:
         return gpt2_piece(buf, i, n, classes)

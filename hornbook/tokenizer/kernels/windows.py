@@ -1,13 +1,13 @@
 """Where pieces start, 64 bytes at a time: the scanner as algebra on bits.
 
 A window is 64 bytes, one bit each. Bits LOW to 59 are owned, the rest is context, so
-nothing is carried from window to window. With L letters, D digits, O others (neither nor
+nothing is carried from window to window. With L letters, D digits, X others (neither nor
 blank), S spaces, N newlines, W all blanks, the cl100k and Llama 3 patterns say:
 
 * a letter starts a piece unless it follows a letter, a blank that is no newline, or a lone
-  O (one at a boundary: not after an O or a space);
-* an O starts a piece unless it follows an O or a space; a digit, every third of its run;
-* newlines right after an O belong to it; any other run of blanks starts a piece at its
+  X (one at a boundary: not after an X or a space);
+* an X starts a piece unless it follows an X or a space; a digit, every third of its run;
+* newlines right after an X belong to it; any other run of blanks starts a piece at its
   first character, after its last newline, and at its last character if that is no newline.
 
 Windows with non-ASCII blanks or numbers, and runs that cross a window's edge in a way
@@ -16,7 +16,7 @@ that needs more context, are left to the plain scanner.
 
 import numpy as np
 
-from hornbook.tokenizer.kernels.jit import ONE, ZERO, byte_mask, kernel, lowest_bit
+from hornbook.tokenizer.kernels.jit import ONE, ZERO, byte_mask, inner, lowest_bit
 from hornbook.tokenizer.kernels.scan import (
     GPT4,
     LLAMA3,
@@ -34,7 +34,7 @@ FIRST_5, FIRST_6 = np.uint64(0x1F), np.uint64(0x3F)
 TWO, THREE, LAST_5 = np.uint64(2), np.uint64(3), np.uint64(59)
 
 
-@kernel
+@inner
 def wide_letters(buf, at, lead, cut, classes):
     """(ok, bits) of the non-ASCII letters; not ok when one is a blank or a number.
 
@@ -61,7 +61,7 @@ def wide_letters(buf, at, lead, cut, classes):
     return True, bits
 
 
-@kernel
+@inner
 def digit_starts(D):
     """(ok, bits): every third digit of each run starts a piece."""
     first = D & ~(D << ONE)
@@ -77,12 +77,12 @@ def digit_starts(D):
     return True, starts
 
 
-@kernel
-def blank_starts(buf, at, n, W, N, O):
+@inner
+def blank_starts(buf, at, n, W, N, X):
     """(ok, bits): where runs of blanks start pieces."""
-    if N & FIRST_5 == FIRST_5:  # are these newlines part of an O run before the window?
+    if N & FIRST_5 == FIRST_5:  # are these newlines part of an X run before the window?
         return False, ZERO
-    taken = N & ~(N + (N & (O << ONE)))  # newlines that belong to the O run before them
+    taken = N & ~(N + (N & (X << ONE)))  # newlines that belong to the X run before them
     Z = W & ~N
     starts = (W & ~taken & (~(W << ONE) | (taken << ONE))) | (Z & ~(W >> ONE))
     after_newline = Z & (N << ONE)
@@ -103,7 +103,7 @@ def blank_starts(buf, at, n, W, N, O):
     return True, starts
 
 
-@kernel
+@inner
 def window_starts(buf, at, n, classes):
     """(ok, bits): which owned bytes from ``at`` on start a piece; not ok: scan plainly."""
     L = byte_mask(buf, at, 0x20, 97, 26)
@@ -120,8 +120,8 @@ def window_starts(buf, at, n, classes):
         if not ok:
             return False, ZERO
         L |= wide
-    O = ~(L | D | W)
-    lone = O & ~(O << ONE) & ~(S << ONE)
+    X = ~(L | D | W)
+    lone = X & ~(X << ONE) & ~(S << ONE)
     after = (
         lone << ONE
     )  # the byte after; of a longer character, the byte after its last
@@ -129,7 +129,7 @@ def window_starts(buf, at, n, classes):
     starts = lone | (L & ~((L << ONE) | ((W & ~N) << ONE) | after_lone) & ~inside)
     ok_digits, bits = digit_starts(D)
     starts |= bits
-    ok_blanks, bits = blank_starts(buf, at, n, W, N, O)
+    ok_blanks, bits = blank_starts(buf, at, n, W, N, X)
     starts |= bits
     quotes = byte_mask(buf, at, 0, QUOTE, 1) & lone
     while quotes != ZERO:
@@ -141,14 +141,14 @@ def window_starts(buf, at, n, classes):
     return ok_digits and ok_blanks, starts & OWNED
 
 
-@kernel
+@inner
 def piece_ends(buf, pos, scan, n, classes, rule, ends):
     """Write the ends of the pieces after ``pos`` until ``ends`` is nearly full.
 
     Everything before ``scan`` > ``pos`` has been looked at. Returns (count, pos, scan).
     """
     m, limit = 0, len(ends) - SIZE
-    windows = rule == GPT4 or rule == LLAMA3
+    windows = rule in (GPT4, LLAMA3)
     while m < limit and pos < n:
         if not windows or scan + AHEAD >= n:
             pos = next_piece(buf, pos, n, classes, rule)

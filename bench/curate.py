@@ -1,0 +1,294 @@
+"""Curation against its peers: near-duplicates, web rules, scoring, HTML, clustering, growth.
+
+    python bench/curate.py [--quick] [--peers PYTHON] [--data FOLDER] [--only PART ...]
+
+The corpus is the standard library with its tests, and every third file once more with some
+words changed. Times are CPU seconds of one process after a warm-up, so that other work on
+the machine counts less. Peers run in the interpreter ``--peers`` (this one by default; the
+extra ``bench-data`` installs them); one that is missing is left out and named.
+"""
+
+import argparse
+import gzip
+import json
+import platform
+import resource
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from hornbook.core.files import write_json
+from hornbook.data.classifier import train
+from hornbook.data.clusters import keep_best, number_buckets
+from hornbook.data.config import DedupConfig, FilterConfig
+from hornbook.data.jsonl import dedup_jsonl
+from hornbook.data.webstatistics import measure_web
+
+HERE = Path(__file__).parent
+PEERS = HERE / "curate_peers.py"
+
+
+def corpus(megabytes: float) -> list[str]:
+    """Source files, and every third of them again with each 60th word changed."""
+    root = Path(sysconfig.get_paths()["stdlib"])
+    texts, size = [], 0
+    for number, path in enumerate(sorted(root.rglob("*.py"))):
+        if "site-packages" in path.parts or size > megabytes * 1e6:
+            continue
+        text = path.read_text(errors="replace")
+        copies = [text]
+        if number % 3 == 0:
+            words = text.split(" ")
+            words[::60] = ["changed"] * len(words[::60])
+            copies.append(" ".join(words))
+        texts += copies
+        size += sum(len(copy.encode()) for copy in copies)
+    return texts
+
+
+def cpu(work, repeats: int = 3) -> float:
+    """The least CPU seconds of ``repeats`` runs."""
+    seconds = []
+    for _ in range(repeats):
+        start = time.process_time()
+        work()
+        seconds.append(time.process_time() - start)
+    return min(seconds)
+
+
+def peer(python: str, name: str, path: Path) -> dict | None:
+    """Seconds and findings of a peer in its own process; None when it is not installed."""
+    done = subprocess.run(
+        [python, str(PEERS), name, str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        why = (done.stderr.strip().splitlines() or ["?"])[-1]
+        print(f"  {name}: left out ({why[:100]})", flush=True)
+        return None
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def bar(what: str, value: float, least: float, unit: str) -> dict:
+    print(f"  {what}: {value:.3g} {unit} (bar {least:g})", flush=True)
+    return {"what": f"{what}, {unit}", "value": value, "bar": f">= {least:g}",
+            "holds": value >= least}  # fmt: skip
+
+
+def near_duplicates(options, folder: Path) -> list[dict]:
+    texts = corpus(4 if options.quick else 30)
+    path = folder / "corpus.jsonl"
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    megabytes = sum(len(text.encode()) for text in texts) / 1e6
+    config = DedupConfig()
+    out = folder / "out.jsonl"
+    dedup_jsonl(config, path, out)
+    ours = megabytes / cpu(lambda: dedup_jsonl(config, path, out))
+    bars = [bar("near-duplicates, JSONL to JSONL", ours, 120, "MB/s")]
+    for name, times in (("datatrove", 80), ("rensa", 4), ("gaoya", 4), ("datasketch", 8),
+                        ("daft", 1)):  # fmt: skip
+        small = folder / "small.jsonl"
+        share = 8 if name in ("datatrove", "datasketch") else 1
+        lines = path.read_text().splitlines(keepends=True)
+        small.write_text("".join(lines[: len(lines) // share]))
+        size = sum(
+            len(json.loads(x)["text"].encode()) for x in lines[: len(lines) // share]
+        )
+        if found := peer(options.peers, name, small):
+            speed = size / 1e6 / found["seconds"]
+            print(f"  {name}: {speed:.1f} MB/s, {found}", flush=True)
+            bars.append(bar(f"near-duplicates, times {name}", ours / speed, times, "x"))
+    return bars
+
+
+def web_rules(options, folder: Path) -> list[dict]:
+    texts = web_texts(options)
+    column = pa.array(texts, pa.large_string())
+    megabytes = sum(len(text.encode()) for text in texts) / 1e6
+    measure_web(column)
+    ours = megabytes / cpu(lambda: measure_web(column))
+    bars = [bar("Gopher, C4 and FineWeb numbers", ours, 50, "MB/s")]
+    path = folder / "web.jsonl"
+    path.write_text("".join(json.dumps({"text": t}) + "\n" for t in texts[:1000]))
+    if found := peer(options.peers, "datatrove-rules", path):
+        agree = rule_agreement(texts[:1000], found["kept"])
+        print(f"  kept alike with datatrove on white-space words: {agree}", flush=True)
+        share = min(agree.values())
+        bars.append(bar("decisions equal to datatrove's", share, 0.99, "share"))
+    return bars
+
+
+def web_texts(options) -> list[str]:
+    path = options.data / "c4_sample" / "c4.jsonl"
+    if not path.is_file():
+        return [text[:3000] for text in corpus(3)]
+    texts = [json.loads(line)["text"] for line in path.open(encoding="utf-8")]
+    return texts if options.quick else texts * 4
+
+
+def rule_agreement(texts: list[str], theirs: dict[str, list[bool]]) -> dict[str, float]:
+    """The share of texts on which each rule set of ours decides as theirs does."""
+    from hornbook.data.rules import (
+        _fineweb,
+        _gopher_quality,
+        _gopher_repetition,
+        decide,
+    )
+
+    columns = measure_web(pa.array(texts, pa.large_string()))
+    config = FilterConfig(preset="fineweb")
+    from hornbook.data.rules import with_preset
+
+    config = with_preset(config)
+    sets = {
+        "gopher quality": _gopher_quality(config.gopher_quality),
+        "gopher repetition": _gopher_repetition(config.gopher_repetition),
+        "fineweb": _fineweb(config.fineweb),
+    }
+    return {
+        name: float(np.mean((decide(columns, rules) < 0) == np.array(theirs[name])))
+        for name, rules in sets.items()
+    }
+
+
+def scoring(options, folder: Path) -> list[dict]:
+    texts = corpus(4 if options.quick else 30)
+    column = pa.array(texts, pa.large_string())
+    megabytes = sum(len(text.encode()) for text in texts) / 1e6
+    model = train(texts[:400], np.arange(len(texts[:400])) % 2)
+    model.score(column)
+    return [bar("scoring", megabytes / cpu(lambda: model.score(column)), 150, "MB/s")]
+
+
+def html(options, folder: Path) -> list[dict]:
+    from hornbook.data.html import careful_text, fast_text
+    from hornbook.data.pages import page_texts
+
+    pages = options.data / "html_zyte"
+    if not pages.is_dir():
+        print("  html: left out (no html_zyte in --data)")
+        return []
+    truth = json.loads((pages / "ground-truth.json").read_text())
+    names = sorted(truth)[: 40 if options.quick else None]
+    sources = {
+        name: gzip.decompress(
+            (pages / "html" / f"{name}.html.gz").read_bytes()
+        ).decode()
+        for name in names
+    }
+    megabytes = sum(len(page.encode()) for page in sources.values()) / 1e6
+    everything = list(sources.items())
+    config = FilterConfig(preset="gopher")
+
+    def two_pass():
+        return dict(page_texts(everything, "two-pass", config, lambda *_: None))
+
+    ways = {
+        "fast": lambda: {n: fast_text(p) for n, p in everything},
+        "careful": lambda: {n: careful_text(p) for n, p in everything},
+        "two-pass": two_pass,
+    }
+    bars = []
+    for way, work in ways.items():
+        found = work()
+        seconds = cpu(work, 1)
+        scores = [f1(found.get(n, ""), truth[n]["articleBody"]) for n in names]
+        print(f"  html {way}: {megabytes / seconds:.1f} MB/s, F1 {np.mean(scores):.3f}")
+        if way == "two-pass":
+            bars.append(
+                bar("HTML to text, two passes", megabytes / seconds, 30, "MB/s")
+            )
+            bars.append(
+                bar("HTML to text, two passes", float(np.mean(scores)), 0.92, "F1")
+            )
+    return bars
+
+
+def f1(found: str, truth: str) -> float:
+    """Agreement of two texts as bags of runs of four words."""
+
+    def runs(text: str) -> Counter:
+        words = text.split()
+        return Counter(tuple(words[i : i + 4]) for i in range(max(len(words) - 3, 1)))
+
+    a, b = runs(found), runs(truth)
+    common = sum((a & b).values())
+    return 2 * common / max(sum(a.values()) + sum(b.values()), 1)
+
+
+def clustering(options, folder: Path) -> list[dict]:
+    documents = 10**6 if options.quick else 10**7
+    random = np.random.default_rng(1)
+    keys = random.integers(0, 2**63, (14, documents), dtype=np.uint64)
+    copies = random.integers(0, documents // 2, documents // 5)
+    keys[:, -len(copies) :] = keys[:, copies]  # a fifth are copies of others
+    members = np.concatenate([copies, np.arange(documents - len(copies), documents)])
+    value = np.arange(documents, dtype=np.uint32)
+    value[-len(copies) :] = copies
+    start = time.process_time()
+    buckets = number_buckets(keys, np.ones(documents, bool))
+    order = np.unique(members)
+    kept, similarity = np.arange(documents), np.ones(documents)
+    ends = np.arange(len(order) + 1)
+    keep_best(order, keys, buckets, value[order], ends, 0.7, kept, similarity)
+    seconds = time.process_time() - start
+    gone = int((kept != np.arange(documents)).sum())
+    assert gone == len(copies), (gone, len(copies))
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    print(f"  clustering {documents:,} x 14: {seconds:.1f} s, {memory:.2f} GB at most")
+    if options.quick:
+        return []
+    return [
+        {"what": "clustering 10 M x 14, seconds", "value": seconds, "bar": "<= 10",
+         "holds": seconds <= 10},
+        {"what": "clustering 10 M x 14, GB", "value": memory, "bar": "<= 2",
+         "holds": memory <= 2},
+    ]  # fmt: skip
+
+
+PARTS = {
+    "clustering": clustering,  # first: it reports the process's highest memory
+    "near-duplicates": near_duplicates,
+    "web": web_rules,
+    "scoring": scoring,
+    "html": html,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--peers", default=sys.executable)
+    parser.add_argument(
+        "--data", type=Path, default=HERE.parents[1] / "shared" / "data"
+    )
+    parser.add_argument("--only", nargs="*", choices=PARTS, default=list(PARTS))
+    options = parser.parse_args()
+    bars = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name in options.only:
+            print(name, flush=True)
+            bars += PARTS[name](options, Path(folder))
+    result = {
+        "bench": "curate",
+        "quick": options.quick,
+        "bars": bars,
+        "machine": f"{platform.machine()}, one core, CPU time",
+        "versions": {"python": platform.python_version(), "numpy": np.__version__},
+    }
+    if not options.quick:
+        write_json(HERE / "results" / "curate.json", result)
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

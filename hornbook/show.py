@@ -1,0 +1,97 @@
+"""Showing what a run made: the funnel, the results, one document's story, the model."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.text import Text
+
+from hornbook.core.errors import UserError
+from hornbook.pipeline import read_manifest
+from hornbook.recipe import Recipe
+from hornbook.stages import CURATION
+
+console = Console(highlight=False)
+
+
+def show_results(run: Path) -> None:
+    """The funnel, the results, three samples, and how to go on."""
+    from hornbook.data.funnel import table as funnel_table
+    from hornbook.evaluate.results import results_table
+
+    manifests = {name: read_manifest(run, name) for name in (*CURATION, "evaluate")}
+    console.print(
+        funnel_table([m["facts"] for n, m in manifests.items() if m and n in CURATION])
+    )
+    facts = manifests["evaluate"]["facts"] if manifests["evaluate"] else {}
+    console.print(Text(results_table(facts.get("results", []))))
+    for sample in [*facts.get("samples", [])[:2], *facts.get("transcripts", [])][:3]:
+        console.rule(
+            Text(sample["prompt"].strip().splitlines()[0][:70]),
+            align="left",
+            style="dim",
+        )
+        console.print(Text(sample["prompt"], style="bold") + Text(_apart(sample)))
+    console.rule(style="dim")
+    verb = "chat" if facts.get("transcripts") else "generate"
+    console.print(Text.assemble("Go on with: ", (f"hornbook {verb} {run}", "bold")))
+
+
+def _apart(sample: dict[str, str]) -> str:
+    """A completion follows its prompt at once; an answer stands on a line of its own."""
+    return ("\n" if sample["prompt"].rstrip().endswith(("?", ".")) else "") + sample[
+        "text"
+    ]
+
+
+def show_funnel(run: Path) -> None:
+    """Documents and bytes in and out of every data stage, with the reasons."""
+    from hornbook.data.funnel import table
+
+    console.print(table([m["facts"] for n in CURATION if (m := read_manifest(run, n))]))
+
+
+def describe_model(recipe: Recipe) -> None:
+    """The recipe's model as a table of shapes and costs."""
+    from hornbook.model.describe import describe, render
+
+    size = recipe.model.vocab_size or recipe.tokenizer.vocab_size
+    console.print(
+        render(describe(msgspec.structs.replace(recipe.model, vocab_size=size)))
+    )
+
+
+def tell_why(run: Path, document: str, as_json: bool) -> str:
+    """The story of one document of ``run``, for people or as JSON."""
+    from hornbook.data.documents import read_documents
+    from hornbook.data.why import why
+
+    stages = {name: run / name for name in CURATION if (run / name).is_dir()}
+    if not stages:
+        raise UserError(f"{run} holds no documents; name a run, as in runs/hello.")
+    named = (d.id for d in read_documents(run / "extract") if d.path == document)
+    steps = why(stages, next(named, document))
+    if as_json:
+        return msgspec.json.format(msgspec.json.encode(steps), indent=1).decode()
+    return "\n".join(_step_line(step) for step in steps)
+
+
+def _step_line(step: dict[str, Any]) -> str:
+    verdict = "kept" if step["present"] else "dropped here"
+    noted = {k: v for k, v in step.items() if k not in ("stage", "present", "notes")}
+    notes = {
+        k: v
+        for k, v in step.get("notes", {}).items()
+        if k != "id" and v not in ("", None)
+    }
+    told = ", ".join(f"{k} {_number(v)}" for k, v in {**noted, **notes}.items())
+    return (
+        f"{step['stage']:14}{verdict}: {told}"
+        if told
+        else f"{step['stage']:14}{verdict}"
+    )
+
+
+def _number(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
