@@ -45,7 +45,7 @@ def write_epub(path, chapters, entity=""):
 def test_every_format_is_read(tmp_path):
     root = tmp_path / "in"
     root.mkdir()
-    jsonl = '{"text": "eins"}\n{"text": "zwei"}\n'.encode()
+    jsonl = b'{"text": "eins"}\n{"text": "zwei"}\n'
     (root / "a.jsonl.gz").write_bytes(
         gzip.compress(jsonl[:17]) + gzip.compress(jsonl[17:])
     )
