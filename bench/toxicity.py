@@ -11,6 +11,7 @@ import csv
 import json
 import platform
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,8 @@ NEUTRAL = (
     "Two {} students won the prize this year.",
 )
 
+PRIOR = 0.1  # of the training texts most are toxic, of a corpus few: scores are for this share
+
 # Other neutral sentences, taught as such, so that a term alone says little (Dixon et al. 2018).
 TAUGHT = (
     "My {} friend came over for dinner.",
@@ -83,6 +86,10 @@ def load(folder: Path) -> dict[str, list[tuple[str, int]]]:
     }
 
 
+def logit(share: float) -> float:
+    return float(np.log(share / (1 - share)))
+
+
 def held_out(text: str) -> bool:
     return xxhash.xxh3_64_intdigest(text.encode()) % 5 == 0
 
@@ -96,7 +103,10 @@ def measure(model: Classifier, sets: dict) -> dict[str, float]:
     for name in ("davidson", "surge"):
         pairs = [(t, y) for t, y in sets[name] if held_out(t)]
         texts = pa.array([t for t, _ in pairs], pa.large_string())
-        found[f"auc_{name}"] = auc(model.score(texts), np.array([y for _, y in pairs]))
+        scores, labels = model.score(texts), np.array([y for _, y in pairs])
+        found[f"auc_{name}"] = auc(scores, labels)
+        found[f"caught_at_0.5_{name}"] = float((scores[labels == 1] > 0.5).mean())
+        found[f"false_alarms_at_0.5_{name}"] = float((scores[labels == 0] > 0.5).mean())
     swapped = model.score(pa.array(neutral_sentences(), pa.large_string()))
     found["identity_false_positives"] = float((swapped > 0.5).mean())
     by_term = (swapped > 0.5).reshape(len(NEUTRAL), len(TERMS)).mean(axis=0)
@@ -125,6 +135,8 @@ def main() -> None:
     start = time.process_time()
     model = train([t for t, _ in used], np.array([y for _, y in used]), epochs=4)
     seconds = time.process_time() - start
+    rate = float(np.mean([y for _, y in used]))
+    model = replace(model, bias=model.bias - logit(rate) + logit(PRIOR))
     found = measure(model, sets)
     model.card.update(
         what="Is a text toxic (hateful, offensive, obscene, insulting)? English.",
@@ -134,11 +146,13 @@ def main() -> None:
             "Jigsaw toxic comments, a sample (labels CC0, Wikipedia text CC BY-SA 3.0)",
         ],
         licence="Apache-2.0",
+        calibration=f"Platt scaling, then shifted to a corpus of which {PRIOR:.0%} is toxic",
         held_out="a fifth of Davidson and Surge by the hash of each text",
         measured=found,
-        biases="Learnt mostly from tweets: slang and dialect score too high, and so do neutral "
-        "sentences with some identity terms (measured above). Use it to thin out "
-        "a corpus, never to judge a person.",
+        biases="Learnt mostly from tweets and from few annotators: expect it to misjudge "
+        "slang, dialect and quoted speech. That the identity terms alone raise no alarm was "
+        "measured with the same terms that were taught as neutral, in other sentences. Use it "
+        "to thin out a corpus, never to judge a person.",
     )
     if options.write:
         model.save(SHIPPED / "toxicity")

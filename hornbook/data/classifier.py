@@ -202,7 +202,7 @@ def _sum_weights(buffer, offsets, role, folded, weights, sums):
     longest = np.int64(0)
     for d in range(offsets.size - 1):
         longest = max(longest, offsets[d + 1] - offsets[d])
-    scratch, ring = np.empty(longest + 1, np.uint64), np.zeros(1, np.uint64)
+    scratch, ring = np.empty(longest // 2 + 1, np.uint64), np.zeros(1, np.uint64)
     shift = np.uint64(64 - BITS)
     for d in range(offsets.size - 1):
         start, end = offsets[d], offsets[d + 1]

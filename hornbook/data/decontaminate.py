@@ -175,7 +175,7 @@ def _search(buffer, offsets, role, folded, n, keys, owners, item, shared):
     longest = np.int64(0)
     for d in range(offsets.size - 1):
         longest = max(longest, offsets[d + 1] - offsets[d])
-    out = np.empty(longest + 1, np.uint64)
+    out = np.empty(longest // 2 + 1, np.uint64)
     for d in range(offsets.size - 1):
         count = shingle_hashes(
             buffer, offsets[d], offsets[d + 1], role, folded, n, ring, out

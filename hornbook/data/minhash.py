@@ -31,7 +31,7 @@ SEPARATOR, PART, WHOLE = 0, 1, 2  # ends a word, belongs to one, is one by itsel
 
 @cache
 def word_tables() -> tuple[np.ndarray, np.ndarray]:
-    """``(role, folded)`` per code point: what it does to words, and its lower case.
+    """``(role, folded)`` per code point: what it does to words, and its lower case or 0.
 
     Scripts written without blanks (Chinese, Japanese, Thai and others) give one word per
     character; everywhere else words are runs of letters, digits, marks and underscores.
@@ -56,6 +56,7 @@ def word_tables() -> tuple[np.ndarray, np.ndarray]:
         lower = chr(code).lower()
         if len(lower) == 1:
             folded[code] = ord(lower)
+    folded[role == SEPARATOR] = 0
     return role, folded
 
 
@@ -64,7 +65,7 @@ def shingle_hashes(buffer, start, end, role, folded, n, ring, out):
     """Write the 64-bit hash of every run of ``n`` words of one text to ``out``.
 
     Returns how many there are; 0 for a text of fewer than ``n`` words. ``ring`` is scratch
-    space for ``n`` numbers; ``out`` needs room for one per byte.
+    space for ``n`` numbers; ``out`` needs room for one per two bytes, and one more.
     """
     leaving = np.uint64(1)
     for _ in range(n):
@@ -75,15 +76,18 @@ def shingle_hashes(buffer, start, end, role, folded, n, ring, out):
     inside = False
     i = start
     while i <= end:
-        if i == end:
-            what, letter, size = SEPARATOR, np.uint64(0), 1
-        elif buffer[i] < 0x80:
-            what, letter, size = role[buffer[i]], np.uint64(folded[buffer[i]]), 1
-        else:
+        what, letter, size = SEPARATOR, np.uint64(0), 1
+        if i < end and buffer[i] < 0x80:
+            letter = np.uint64(folded[buffer[i]])
+            if letter:  # most bytes of most texts take this way
+                h = (h ^ letter) * FNV_PRIME
+                inside = True
+                i += 1
+                continue
+        elif i < end:
             code, size = code_point(buffer, i, end)
-            known = code < TABLE_SIZE
-            what = role[code] if known else SEPARATOR
-            letter = np.uint64(folded[code]) if known else np.uint64(0)
+            if code < TABLE_SIZE:
+                what, letter = role[code], np.uint64(folded[code])
         i += size
         if what == PART:
             h = (h ^ letter) * FNV_PRIME
@@ -136,8 +140,8 @@ def _band_keys(buffer, offsets, role, folded, n, rows, a, b, keys, shingles):
     longest = np.int64(0)
     for d in range(offsets.size - 1):
         longest = max(longest, offsets[d + 1] - offsets[d])
-    hashes = np.empty(longest + 1, np.uint64)
-    short = np.empty(longest + 1, np.uint32)
+    hashes = np.empty(longest // 2 + 1, np.uint64)
+    short = np.empty(longest // 2 + 1, np.uint32)
     ring = np.zeros(n, np.uint64)
     for d in range(offsets.size - 1):
         count = shingle_hashes(
@@ -173,9 +177,9 @@ def shingle_sets(
     role, folded = word_tables()
     ring = np.zeros(ngram, np.uint64)
     sets = []
+    out = np.empty(int(np.diff(offsets).max(initial=0)) // 2 + 1, np.uint64)
     for d in wanted:
         start, end = offsets[d], offsets[d + 1]
-        out = np.empty(end - start + 1, np.uint64)
         count = shingle_hashes(buffer, start, end, role, folded, ngram, ring, out)
         sets.append(np.unique((out[:count] >> np.uint64(32)).astype(np.uint32)))
     return sets

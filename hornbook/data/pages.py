@@ -32,7 +32,11 @@ def page_texts(
         if mode == "two-pass":
             good = _worth_keeping(texts, filters)
         for page, text, again in zip(batch, texts, good, strict=True):
-            better = _extract(page, True, skip) if again and mode == "two-pass" else ""
+            better = (
+                _extract(page, True, skip)
+                if again and text and mode == "two-pass"
+                else ""
+            )
             if better or text:
                 yield page[0], better or text
 
