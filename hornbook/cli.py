@@ -121,7 +121,7 @@ def recipes() -> None:
 @STAGE
 @click.option("--system", help="Instructions the model gets before the conversation.")
 @click.option(
-    "--temperature", type=click.FloatRange(min=0), default=0.6, show_default=True
+    "--temperature", type=click.FloatRange(min=0), default=0.3, show_default=True
 )
 @click.option("--top-k", type=click.IntRange(min=0), default=50, show_default=True)
 @click.option(

@@ -24,12 +24,13 @@ from hornbook.training import answer, complete, load
 def evaluate(task: Task) -> dict[str, Any]:
     """Measure the run's models; results and samples are returned and stored."""
     results = _base_results(task)
-    samples = _samples(task, "pretrain", complete, task.recipe.samples.prompts)
+    wanted = task.recipe.samples
+    samples = _samples(task, "pretrain", complete, wanted.prompts, wanted.sampling)
     transcripts: list[dict[str, str]] = []
     if task.recipe.sft:
         results += _sft_results(task)
         last = "dpo" if task.recipe.dpo else "sft"
-        transcripts = _samples(task, last, answer, task.recipe.samples.questions)
+        transcripts = _samples(task, last, answer, wanted.questions, wanted.answering)
     if task.recipe.dpo:
         results += _dpo_results(task)
     save_results(results, task.out / "results.json")
@@ -85,6 +86,7 @@ def _samples(
     stage: str,
     write: Callable[..., list[dict[str, str]]],
     prompts: tuple[str, ...],
+    sampling: SamplingConfig,
 ) -> list[dict[str, str]]:
     model, tokenizer = load(task.input(stage) / "model")
-    return write(Engine(model, tokenizer), prompts, task.recipe.samples.sampling)
+    return write(Engine(model, tokenizer), prompts, sampling)

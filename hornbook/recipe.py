@@ -30,7 +30,8 @@ class SamplesConfig(Settings, frozen=True):
 
     prompts: tuple[str, ...] = ()
     questions: tuple[str, ...] = ()  # asked in chat form, once the model can chat
-    sampling: SamplingConfig = SamplingConfig()
+    sampling: SamplingConfig = SamplingConfig()  # of what follows a prompt
+    answering: SamplingConfig = SamplingConfig(temperature=0.3)  # of answers
 
 
 class Recipe(Settings, frozen=True):

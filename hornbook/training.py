@@ -124,7 +124,7 @@ def sft(task: Task) -> dict[str, Any]:
 
     def sample() -> list[dict[str, str]]:
         return answer(
-            Engine(model, tokenizer), recipe.samples.questions, recipe.samples.sampling
+            Engine(model, tokenizer), recipe.samples.questions, recipe.samples.answering
         )
 
     batches = SFTBatches(rows, config.batch, recipe.seed)
@@ -162,7 +162,7 @@ def dpo(task: Task) -> dict[str, Any]:
 
     def sample() -> list[dict[str, str]]:
         return answer(
-            Engine(model, tokenizer), recipe.samples.questions, recipe.samples.sampling
+            Engine(model, tokenizer), recipe.samples.questions, recipe.samples.answering
         )
 
     facts = _train(
