@@ -25,7 +25,7 @@ def show_results(run: Path) -> None:
         funnel_table([m["facts"] for n, m in manifests.items() if m and n in CURATION])
     )
     facts = manifests["evaluate"]["facts"] if manifests["evaluate"] else {}
-    console.print(Text(results_table(facts.get("results", []))))
+    console.print(results_table(facts.get("results", [])))
     for sample in [*facts.get("samples", [])[:2], *facts.get("transcripts", [])][:3]:
         console.rule(
             Text(sample["prompt"].strip().splitlines()[0][:70]),

@@ -7,6 +7,9 @@ A result is a plain dictionary, ready for JSON and for the report:
 from pathlib import Path
 from typing import NotRequired, TypedDict
 
+from rich.table import Table
+from rich.text import Text
+
 from hornbook.core.files import read_json, write_json
 
 
@@ -33,24 +36,20 @@ def read_results(path: Path) -> list[Result]:
     return read_json(path)["results"]
 
 
-def results_table(results: list[Result]) -> str:
-    """The results as aligned lines of text, for a terminal."""
-    rows = [("task", "result", "95 % interval", "n", "compared with")]
+def results_table(results: list[Result]) -> Table:
+    """The results as a table for the terminal, each beside what it is compared with."""
+    table = Table(title="Results", title_justify="left")
+    for name in ("on", "result", "95 % interval", "n", "compared with"):
+        table.add_column(name, justify="right" if name == "n" else "left")
     for result in results:
         low_high = result.get("ci95")
         others = sorted(result.get("baselines", {}).items(), key=lambda item: item[1])
-        rows.append(
-            (
-                result["task"],
-                f"{result['value']:.3f} {result['metric']}",
-                f"{low_high[0]:.3f} to {low_high[1]:.3f}" if low_high else "",
-                f"{result['n']:,}",
-                ", ".join(f"{name} {value:.3f}" for name, value in others),
-            )
+        cells = (
+            result["task"],
+            f"{result['value']:.3f} {result['metric']}",
+            f"{low_high[0]:.3f} to {low_high[1]:.3f}" if low_high else "",
+            f"{result['n']:,}",
+            "\n".join(f"{value:.3f} {name}" for name, value in others),
         )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        for row in rows
-    )
-    return "\n".join(line.rstrip() for line in lines)
+        table.add_row(*map(Text, cells))
+    return table
