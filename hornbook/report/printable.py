@@ -62,7 +62,7 @@ RANGES = (
 _STARTS = [first for first, _ in RANGES]
 
 # Longest text per key of the facts, in characters and lines; DEFAULT for all others.
-DEFAULT = (120, 1)
+DEFAULT = (160, 1)
 LIMITS = {
     "text": (620, 14),
     "content": (620, 14),

@@ -243,6 +243,15 @@ def test_values_that_are_no_numbers_don_t_stop_the_report(fake_facts, tmp_path):
     )
 
 
+@pytest.mark.parametrize("values", [(-1.0, -2.0), (0.0, 0.0), (-1e-9, 3.0)])
+def test_results_below_zero_and_at_zero_can_be_drawn(fake_facts, values):
+    value, other = values
+    fake_facts["evals"][0].update(
+        value=value, ci95=[value - 0.1, value], baselines={"other": other}
+    )
+    assert_well_set(build(fake_facts))
+
+
 def test_flat_single_and_extreme_curves_can_be_drawn(fake_facts):
     def curve(*pts):
         return {"pts": list(pts)}

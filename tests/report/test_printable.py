@@ -93,8 +93,8 @@ def test_limits_follow_the_key_and_keys_are_cut_too():
         {"text": long, "name": long, long: [long], "n": 3.5, "none": None}
     )
     assert len(shown["text"]) <= LIMITS["text"][0] + 1
-    assert len(shown["name"]) <= 121
-    assert all(len(key) <= 121 for key in shown)
+    assert len(shown["name"]) <= 161
+    assert all(len(key) <= 161 for key in shown)
     assert (shown["n"], shown["none"]) == (3.5, None)
 
 
