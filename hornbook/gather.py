@@ -12,6 +12,7 @@ from hornbook import __version__
 from hornbook.pipeline import read_manifest, versions
 from hornbook.recipe import Recipe
 from hornbook.stages import CURATION, TRAINED, stages_of
+from hornbook.tokenizer.base import load_tokenizer
 from hornbook.train.metrics import read_metrics
 
 CURVES = {  # what the diary calls it -> what the report calls it, and its unit
@@ -48,8 +49,8 @@ def gather(recipe: Recipe, run: Path) -> dict[str, Any]:
             for name, counts in facts.get("extract", {}).get("sources", {}).items()
         ],
         "funnel": [facts[name] for name in CURATION if name in facts],
-        "tokenizer": _tokenizer(facts),
-        "model": _model(recipe, facts),
+        "tokenizer": _tokenizer(recipe, run, facts),
+        "model": _model(facts, manifests),
         "training": _training(facts),
         "series": {
             k: v for n, diary in diaries.items() for k, v in _series(n, diary).items()
@@ -110,21 +111,43 @@ def _changed(recipe: Recipe) -> dict[str, Any]:
     return changed
 
 
-def _tokenizer(facts: dict[str, Any]) -> dict[str, Any] | None:
+def _tokenizer(
+    recipe: Recipe, run: Path, facts: dict[str, Any]
+) -> dict[str, Any] | None:
     if "tokenizer" not in facts or "shards" not in facts:
         return None
-    sides = {side: f["bytes_per_token"] for side, f in facts["shards"].items()}
-    return {**facts["tokenizer"], "bytes_per_token": sides}
+    known = facts["tokenizer"]
+    tokenizer = load_tokenizer(run / "tokenizer")
+    pieces = [
+        [tokenizer.decode([token]) for token in tokenizer.encode(prompt)]
+        for prompt in (*recipe.samples.prompts, *recipe.samples.questions)
+    ]
+    return {
+        "kind": known["kind"],
+        "vocab_size": known["vocab_size"],
+        "bytes_per_token": {
+            s: f["bytes_per_token"] for s, f in facts["shards"].items()
+        },
+        "longest": known["longest"],
+        "examples": pieces,
+        "facts": {"tokens unused on held-out text": known["unused"]},
+    }
 
 
-def _model(recipe: Recipe, facts: dict[str, Any]) -> dict[str, Any] | None:
+def _model(facts: dict[str, Any], manifests: dict[str, Any]) -> dict[str, Any] | None:
     if "pretrain" not in facts:
         return None
-    shape = facts["pretrain"]["shape"]
+    known, files = facts["pretrain"], manifests["pretrain"]["files"]
+    weights = files["model/model.safetensors"]["bytes"]
     return {
-        "shape": shape,
-        "parameters": facts["pretrain"]["parameters"],
-        "flops_per_token": facts["pretrain"]["flops_per_token"],
+        "shape": known["shape"],
+        "parameters": known["parameters"],
+        "flops_per_token": known["flops_per_token"],
+        "memory_bytes": {
+            "weights": weights,
+            "gradients": weights,
+            "optimizer": files["model/optimizer.safetensors"]["bytes"],
+        },
     }
 
 

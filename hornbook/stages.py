@@ -110,14 +110,22 @@ def _curate(name: str, before: str) -> Callable[[Task], dict[str, Any]]:
 
 
 def _tokenizer(task: Task) -> dict[str, Any]:
-    from hornbook.data.documents import read_texts
+    from hornbook.data.documents import read_documents, read_texts
+    from hornbook.tokenizer.show import describe
     from hornbook.tokenizer.train import train_tokenizer
 
-    tokenizer = train_tokenizer(
-        task.recipe.tokenizer, read_texts(task.input("split") / "train")
-    )
+    split = task.input("split")
+    tokenizer = train_tokenizer(task.recipe.tokenizer, read_texts(split / "train"))
     tokenizer.save(task.out)
-    return {"kind": task.recipe.tokenizer.kind, "vocab_size": tokenizer.vocab_size}
+    held_out = ((d.source, d.text) for d in read_documents(split / "validation"))
+    card = describe(tokenizer, held_out)
+    card.save(task.out)
+    return {
+        "kind": card.kind,
+        "vocab_size": card.vocab_size,
+        "longest": card.longest,
+        "unused": card.n_unused,
+    }
 
 
 def _shards(task: Task) -> dict[str, Any]:

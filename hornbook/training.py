@@ -33,8 +33,9 @@ from hornbook.data.shards import Shards
 from hornbook.infer.config import SamplingConfig
 from hornbook.infer.engine import Engine
 from hornbook.infer.scoring import held_out_nats
+from hornbook.model.config import ModelConfig
 from hornbook.model.huggingface import TokenIds, load_model, save_model
-from hornbook.model.sizes import flops_per_token, parameters
+from hornbook.model.sizes import d_ff, d_head, flops_per_token, parameters
 from hornbook.model.transformer import Transformer
 from hornbook.pipeline import Task
 from hornbook.tokenizer.base import Tokenizer, load_tokenizer
@@ -89,11 +90,7 @@ def pretrain(task: Task) -> dict[str, Any]:
     tokens = recipe.pretrain.steps * rows * length
     return {
         **facts,
-        "shape": {
-            k: v
-            for k, v in to_table(config).items()
-            if isinstance(v, str | int | float)
-        },
+        "shape": _shape(config),
         "parameters": parameters(config),
         "flops_per_token": flops_per_token(config),
         "unigram_nats": unigram_nats(shards, held_out),
@@ -183,6 +180,14 @@ def dpo(task: Task) -> dict[str, Any]:
         "too_long": pairs.too_long,
         "epochs": config.steps * config.batch / len(pairs),
     }
+
+
+def _shape(config: ModelConfig) -> dict[str, Any]:
+    """The shape in plain numbers and words, with the widths the recipe left to us."""
+    plain = {
+        k: v for k, v in to_table(config).items() if isinstance(v, str | int | float)
+    }
+    return {**plain, "d_head": d_head(config), "d_ff": d_ff(config)}
 
 
 def unigram_nats(shards: Shards, held_out: Shards) -> float:
