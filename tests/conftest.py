@@ -1,6 +1,7 @@
 """What several tests share: a small corpus, a small recipe, and a way to run it."""
 
 import json
+import os
 import subprocess
 import sys
 import sysconfig
@@ -69,6 +70,7 @@ def start_command(*arguments: str) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, "-m", "hornbook.cli", *arguments],
         cwd=ROOT,
+        env={**os.environ, "COLUMNS": "160"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -55,16 +55,17 @@ def test_killed_in_the_middle_of_saving_and_at_random_moments(
 def test_ctrl_c_stops_with_one_sentence_and_the_same_command_goes_on(
     start, small_recipe, tmp_path
 ):
+    """Twice, so that the second attempt is one that goes on from where the first stopped."""
     runs = tmp_path / "runs"
-    arguments = ("run", str(small_recipe), "--runs", str(runs), "--until", "pretrain")
-    process = start(*arguments)
-    wait_for(runs / "small", "pretrain.partial/step-00000010", process)
-    os.kill(process.pid, signal.SIGINT)
-    _, error = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert error.strip().splitlines()[-1].startswith("Stopped.")
-    assert "Traceback" not in error
-    process = start(*arguments)
-    out, _ = process.communicate(timeout=120)
-    assert process.returncode == 0
-    assert "was cut off, goes on" in out
+    long = ("--set", "pretrain.steps=3000", "--until", "pretrain")
+    outputs = []
+    for saved in ("step-00000010", "step-00000030"):
+        process = start("run", str(small_recipe), "--runs", str(runs), *long)
+        wait_for(runs / "small", f"pretrain.partial/{saved}", process)
+        os.kill(process.pid, signal.SIGINT)
+        out, error = process.communicate(timeout=60)
+        outputs.append(out)
+        assert process.returncode == 130
+        assert error.strip().splitlines()[-1].startswith("Stopped.")
+        assert "Traceback" not in error
+    assert "was cut off, goes on" in outputs[1]

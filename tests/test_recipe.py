@@ -40,7 +40,7 @@ def test_set_reaches_nested_keys_and_list_items():
         ("data.sources.0.include_test=true", "(did you mean 'include_tests'?)"),
         ("pretrain.steps=abc", "'pretrain.steps': expected int, got str"),
         ("pretrain.batch=0", "'pretrain.batch': expected int >= 1"),
-        ("model.mlp=swiglo", "it can be swiglu, relu2"),
+        ("model.mlp=swiglo", "it can be swiglu, geglu"),
         ("data.sources.0.kind=floder", "it can be python-stdlib, files"),
         ("model.n_heads=3", "must be a multiple of 'n_kv_heads'"),
         ("data.sources.7.path=x", "no item '7'"),

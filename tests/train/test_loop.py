@@ -6,12 +6,13 @@ from dataclasses import replace
 import msgspec
 import pytest
 import torch
-from safetensors.torch import save_model
+from safetensors.torch import load_model, save_model
 from torch import nn
 
 from hornbook.core.errors import UserError
 from hornbook.data.batch import IGNORE, Batch
 from hornbook.train import checkpoint
+from hornbook.train.backend import choose_backend
 from hornbook.train.config import TrainConfig
 from hornbook.train.loop import Hooks, train
 from hornbook.train.metrics import read_metrics
@@ -55,11 +56,22 @@ def batches(step: int) -> Batch:
 def run(directory, config=CONFIG, batches=batches, model=None, **hooks):
     model = model or Bigram()
     hooks = Hooks(
-        write_model=lambda d: save_model(model, str(d / "model.safetensors")), **hooks
+        write_model=lambda d: save_model(model, str(d / "model.safetensors")),
+        read_model=lambda d: load_model(model, str(d / "model.safetensors")),
+        **hooks,
     )
     directory.mkdir(exist_ok=True)
+    backend = choose_backend(config, "cpu")
     return train(
-        model, next_token, batches, config, directory, hooks, seed=1, label="t"
+        model,
+        next_token,
+        batches,
+        config,
+        directory,
+        hooks,
+        backend=backend,
+        seed=1,
+        label="t",
     )
 
 
