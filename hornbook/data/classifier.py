@@ -38,7 +38,7 @@ class Classifier:
         buffer, offsets = text_buffers(texts)
         sums = np.zeros(len(texts))
         _sum_weights(buffer, offsets, *word_tables(), self.weights, sums)
-        return 1 / (1 + np.exp(-(self.scale * sums + self.bias)))
+        return _sigmoid(self.scale * sums + self.bias)
 
     def save(self, directory: Path) -> None:
         """Write ``weights.npy`` (float16) and ``card.json``."""
@@ -97,7 +97,7 @@ def _calibrate(raw: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
     """Platt's scale and shift for raw scores, by Newton's method on the log loss."""
     a, b = 1.0, 0.0
     for _ in range(50):
-        p = 1 / (1 + np.exp(-(a * raw + b)))
+        p = _sigmoid(a * raw + b)
         error, weight = p - labels, p * (1 - p) + 1e-9
         gradient = np.array([error @ raw + 1e-3 * (a - 1), error.sum() + 1e-3 * b])
         hessian = np.array(
@@ -111,6 +111,10 @@ def _calibrate(raw: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
         if np.abs(step).max() < 1e-9:
             break
     return float(a), float(b)
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    return 0.5 * (1 + np.tanh(0.5 * x))  # the same, without an overflow on the way
 
 
 def auc(scores: np.ndarray, labels: np.ndarray) -> float:

@@ -31,92 +31,95 @@ def dedup_jsonl(config: DedupConfig, source: Path, target: Path) -> dict[str, An
     shingle sets of candidates, not the texts. Returns ``documents_in`` and
     ``documents_out``. Raises :class:`UserError` that names a line that cannot be read.
     """
-    size = source.stat().st_size
-    with Progress("dedup", total=2 * size, unit="B") as progress:
-        keys, shingles, digests, lengths = [], [], [], []
-        for _, texts, length in _batches(source):
+    notes: list[tuple[np.ndarray, ...]] = []
+    with Progress("dedup", total=source.stat().st_size, unit="B") as progress:
+        for texts, places in _batches(source):
             buffer, offsets = text_buffers(texts)
             found = band_keys(buffer, offsets, config.ngram, config.bands, config.rows)
-            keys.append(found[0])
-            shingles.append(found[1])
-            digests.append(text_digests(buffer, offsets))
-            lengths.append(np.diff(offsets))
-            progress.advance(length)
-        if not keys:
-            raise UserError(f"{source} holds no records.")
-        kept = _stand_for(
-            config,
-            source,
-            np.concatenate(keys, axis=1),
-            np.concatenate(shingles),
-            np.concatenate(digests),
-            np.concatenate(lengths),
-        )
-        stays = kept == np.arange(len(kept))
-        with open(source, "rb") as lines, atomic_file(target) as out:
-            row = 0
-            for line in lines:
-                if line.strip():
-                    if stays[row]:
-                        out.write(line if line.endswith(b"\n") else line + b"\n")
-                    row += 1
-                progress.advance(len(line))
+            notes.append(
+                (*found, text_digests(buffer, offsets), np.diff(offsets), places)
+            )
+            progress.advance(int(places[:, 1].sum()))
+    if not notes:
+        raise UserError(f"{source} holds no records.")
+    keys, shingles, digests, lengths, places = (
+        np.concatenate(column, axis=column[0].ndim - 1 if number == 0 else 0)
+        for number, column in enumerate(zip(*notes, strict=True))
+    )
+    order = np.lexsort((digests[:, 1], digests[:, 0], -lengths))
+    kept = np.arange(len(order))
+    first = first_copies(digests, order)
+    n_buckets = number_buckets(keys, (first == kept) & (shingles > 0))
+    ranked = order[(keys != ALONE).any(axis=0)[order]]
+    sets, ends = _sets(config, source, places, ranked)
+    similarity = np.ones(len(order))
+    keep_best(ranked, keys, n_buckets, sets, ends, config.threshold, kept, similarity)
+    stays = kept[first] == np.arange(len(order))
+    _copy(source, target, places[stays])
     return {"documents_in": len(kept), "documents_out": int(stays.sum())}
 
 
-def _stand_for(
-    config: DedupConfig,
-    source: Path,
-    keys: np.ndarray,
-    shingles: np.ndarray,
-    digests: np.ndarray,
-    lengths: np.ndarray,
-) -> np.ndarray:
-    """For each record the kept one: the longest, of equals the one of smallest digest."""
-    order = np.lexsort((digests[:, 1], digests[:, 0], -lengths))
-    first = first_copies(digests, order)
-    kept, similarity = np.arange(len(order)), np.ones(len(order))
-    n_buckets = number_buckets(keys, (first == kept) & (shingles > 0))
-    ranked = order[(keys != ALONE).any(axis=0)[order]]
-    rank = np.full(len(order), -1)
-    rank[ranked] = np.arange(len(ranked))
-    sets: list[np.ndarray] = [np.zeros(0, np.uint32)] * len(ranked)
-    for start, texts, _ in _batches(source, wanted=rank >= 0):
-        rows = start + np.arange(len(texts))
-        wanted = np.flatnonzero(rank[rows] >= 0)
-        found = shingle_sets(*text_buffers(texts), wanted, config.ngram)
-        for row, members in zip(rows[wanted], found, strict=True):
-            sets[rank[row]] = members
-    ends = np.zeros(len(sets) + 1, np.int64)
-    np.cumsum([len(members) for members in sets], out=ends[1:])
-    flat = np.concatenate([*sets, np.zeros(0, np.uint32)])
-    keep_best(ranked, keys, n_buckets, flat, ends, config.threshold, kept, similarity)
-    return kept[first]
-
-
-def _batches(
-    source: Path, wanted: np.ndarray | None = None
-) -> Iterator[tuple[int, pa.LargeStringArray, int]]:
-    """``(first record, texts, bytes read)``; texts that are not ``wanted`` are empty."""
+def _batches(source: Path) -> Iterator[tuple[pa.LargeStringArray, np.ndarray]]:
+    """The texts of some records, and where their lines are: ``(records, 2)`` start, size."""
     decode = msgspec.json.Decoder(_Record).decode
     texts: list[str] = []
-    start = length = 0
+    places: list[tuple[int, int]] = []
+    at = size = 0
     with open(source, "rb") as lines:
         for number, line in enumerate(lines, start=1):
-            if line.strip():
-                row = start + len(texts)
+            if not line.isspace():
                 try:
-                    text = (
-                        ""
-                        if wanted is not None and not wanted[row]
-                        else decode(line).text
-                    )
+                    texts.append(decode(line).text)
                 except msgspec.DecodeError as error:
                     raise UserError(f"{source} line {number}: {error}.") from None
-                texts.append(text)
-            length += len(line)
-            if length >= BATCH_BYTES:
-                yield start, pa.array(texts, pa.large_string()), length
-                start, texts, length = start + len(texts), [], 0
+                places.append((at, len(line)))
+            at += len(line)
+            size += len(line)
+            if size >= BATCH_BYTES and texts:
+                yield pa.array(texts, pa.large_string()), np.array(places)
+                texts, places, size = [], [], 0
     if texts:
-        yield start, pa.array(texts, pa.large_string()), length
+        yield pa.array(texts, pa.large_string()), np.array(places)
+
+
+def _sets(
+    config: DedupConfig, source: Path, places: np.ndarray, ranked: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The shingle sets of the candidates end to end, best first, and where each one ends."""
+    decode = msgspec.json.Decoder(_Record).decode
+    sets: list[np.ndarray] = [np.zeros(0, np.uint32)] * len(ranked)
+    in_file = np.argsort(ranked)  # their ranks, in the order of the file
+    with open(source, "rb") as file:
+        for some in np.array_split(in_file, len(in_file) // 1000 + 1):
+            texts = []
+            for rank in some:
+                start, size = places[ranked[rank]].tolist()
+                file.seek(start)
+                texts.append(decode(file.read(size)).text)
+            buffer, offsets = text_buffers(pa.array(texts, pa.large_string()))
+            found = shingle_sets(buffer, offsets, np.arange(len(texts)), config.ngram)
+            for rank, members in zip(some, found, strict=True):
+                sets[rank] = members
+    ends = np.zeros(len(sets) + 1, np.int64)
+    np.cumsum([len(members) for members in sets], out=ends[1:])
+    return np.concatenate([*sets, np.zeros(0, np.uint32)]), ends
+
+
+def _copy(source: Path, target: Path, places: np.ndarray) -> None:
+    """Copy the lines at ``places``; neighbours in one go."""
+    starts, sizes = places[:, 0], places[:, 1]
+    joins = np.flatnonzero(starts[1:] != starts[:-1] + sizes[:-1]) + 1
+    with open(source, "rb") as lines, atomic_file(target) as out:
+        for run in np.split(np.arange(len(starts)), joins):
+            if not len(run):
+                continue
+            at = int(starts[run[0]])
+            end = int(starts[run[-1]] + sizes[run[-1]])
+            lines.seek(at)
+            last = b"\n"
+            while at < end and (block := lines.read(min(BATCH_BYTES, end - at))):
+                out.write(block)
+                last = block[-1:]
+                at += len(block)
+            if last != b"\n":  # the last line of a file may lack its end
+                out.write(b"\n")
