@@ -75,7 +75,10 @@ def main() -> None:
         "bandwidth": medians["bandwidth"],
         "seconds_until_ready": ready,
         "machine": {"processor": platform.processor(), "cores": os.cpu_count()},
-        "versions": {"torch": torch.__version__, "python": platform.python_version()},
+        "versions": {
+            "torch": str(torch.__version__),
+            "python": platform.python_version(),
+        },
     }
     name = "infer-quick.json" if options.quick else "infer.json"
     (ROOT / "bench" / "results").mkdir(exist_ok=True)
