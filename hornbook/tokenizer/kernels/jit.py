@@ -40,6 +40,7 @@ _CACHE = _config.CACHE_DIR or _cache_folder()
 
 OPTIONS = {"nogil": True, "error_model": "numpy"}
 _njit: Any = numba.njit
+_carray: Any = vars(numba)["carray"]
 inner = _njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
 
 
@@ -156,7 +157,7 @@ def _pointer(typing, address):
 def view(state, name, dtype):
     """Array ``name`` of a state made by :func:`addresses`; free, unlike an argument."""
     row = np.uint64(name)
-    return numba.carray(_pointer(state[row, 0]), (np.int64(state[row, 1]),), dtype)
+    return _carray(_pointer(state[row, 0]), (np.int64(state[row, 1]),), dtype)
 
 
 def addresses(*arrays: np.ndarray) -> np.ndarray:
