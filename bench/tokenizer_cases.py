@@ -350,7 +350,7 @@ def encoding(
     if threads > 1:
         return
     data = whole.encode()
-    cold(ours, lambda t: t.encode_array(whole), "one ours", size)
+    cold(ours, lambda t: t.encode_array(data), "one ours", size)
     if gigatoken:
         cold(peers.gigatoken, lambda g: g.encode(data), "one gigatoken", size)
     if attempt(peers.fastokens):

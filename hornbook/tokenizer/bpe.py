@@ -54,7 +54,8 @@ class Vocabulary:
         for byte, token in enumerate(self.byte_ids):
             tokens[token] = bytes([byte])
         for (left, right), token in zip(self.pairs, self.made, strict=True):
-            tokens[token] = tokens[left] + tokens[right]
+            if tokens[left] and tokens[right]:  # else another pair made it before
+                tokens[token] = tokens[left] + tokens[right]
         object.__setattr__(self, "tokens", tokens)
 
     @classmethod
@@ -205,9 +206,10 @@ class BPETokenizer(Tokenizer):
     @cached_property
     def _lookups(self) -> tuple[dict[Pair, int], dict[Pair, int]]:
         pairs, made = self.vocabulary.pairs, self.vocabulary.made
-        return {pair: rank for rank, pair in enumerate(pairs)}, dict(
-            zip(pairs, made, strict=True)
-        )
+        ranks: dict[Pair, int] = {}
+        for rank, pair in enumerate(pairs):
+            ranks.setdefault(pair, rank)
+        return ranks, dict(zip(pairs, made, strict=True))
 
     def save(self, directory: Path) -> None:
         """Write ``tokenizer.json`` (model type BPE) and ``tokenizer_config.json``."""

@@ -90,6 +90,7 @@ def test_gpt2_gives_tiktokens_ids_on_everything(gpt2_files, tmp_path):
     assert list(again.vocabulary.pairs) == list(tokenizer.vocabulary.pairs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_trained_tokenizers_agree_with_both_on_everything(pattern, tmp_path):
     config = TokenizerConfig(vocab_size=8192, pattern=pattern)

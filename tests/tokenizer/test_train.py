@@ -1,6 +1,7 @@
 """Training: the kernels learn the merges the readable trainer learns, on any threads."""
 
 from collections import Counter
+from itertools import islice, product
 
 import pytest
 from hypothesis import given
@@ -68,14 +69,14 @@ def test_counts_beyond_32_bits_stay_exact():
 
 def test_full_tables_drop_only_rare_pieces():
     common = " ".join(["common words stay for ever"] * 5000)
-    rare = " ".join(f"rare{i:x}x{i * 7919:x}" for i in range(40_000))
+    rare = " ".join(map("".join, islice(product("abcdefghij", repeat=5), 40_000)))
     counter = PieceCounter("gpt2", bits=14, max_bits=14)
     for _ in range(3):
         counter.add([common.encode(), rare.encode()])
     assert counter.dropped > 10_000
     assert counter.bits == 14
     counts = counter.table.reshape(-1, 4)[:, 2]
-    assert sorted(counts.tolist())[-5:] == [14999, 15000, 15000, 15000, 15000]
+    assert sorted(counts.tolist())[-5:] == [14997, 15000, 15000, 15000, 15000]
 
 
 def test_a_sample_is_fair_and_does_not_depend_on_order(corpus):
@@ -130,11 +131,11 @@ def test_character_tokenizer_holds_the_characters_of_the_text():
 
 
 def test_word_tokenizer_keeps_the_most_frequent_words():
-    config = TokenizerConfig(kind="word", vocab_size=11)
+    config = TokenizerConfig(kind="word", vocab_size=10)
     tokenizer = train_tokenizer(config, ["a dog a dog a dog a cat"])
     assert tokenizer.decode(tokenizer.encode(" a dog")) == " a dog"
     assert tokenizer.encode(" cat") == [tokenizer.unknown]
-    assert len(tokenizer.tokens) == 11
+    assert len(tokenizer.tokens) == 10
 
 
 def test_byte_tokenizer_is_the_bytes():

@@ -14,7 +14,7 @@ import numba
 import numba.core.config
 import numpy as np
 from llvmlite import ir
-from numba import carray, types  # pyright: ignore[reportPrivateImportUsage]
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic as numba_intrinsic
 
@@ -40,6 +40,7 @@ _CACHE = _config.CACHE_DIR or _cache_folder()
 
 OPTIONS = {"nogil": True, "error_model": "numpy"}
 _njit: Any = numba.njit
+_carray: Any = vars(numba)["carray"]
 inner = _njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
 
 
@@ -156,8 +157,7 @@ def _pointer(typing, address):
 def view(state, name, dtype):
     """Array ``name`` of a state made by :func:`addresses`; free, unlike an argument."""
     row = np.uint64(name)
-    shape = (np.int64(state[row, 1]),)
-    return carray(_pointer(state[row, 0]), shape, dtype)  # pyright: ignore
+    return _carray(_pointer(state[row, 0]), (np.int64(state[row, 1]),), dtype)
 
 
 def addresses(*arrays: np.ndarray) -> np.ndarray:
