@@ -1,9 +1,10 @@
 """The recipes a newcomer meets first: how long they take and how good the result is.
 
-    python bench/hello.py [--quick] [--text FILE] [--only hello|shakespeare]
+    python bench/hello.py [--quick] [--text FILE] [--only hello|shakespeare] [--keep DIR]
 
 `hello` is measured beside xz, zstd and an n-gram model on the same held-out bytes;
-`shakespeare` needs FILE (or HORNBOOK_TEST_DATA) and is left out without it.
+`shakespeare` needs FILE (or HORNBOOK_TEST_DATA) and is left out without it. The runs are
+thrown away unless DIR is named.
 """
 
 import argparse
@@ -33,6 +34,7 @@ def main() -> None:
     )
     parser.add_argument("--text", type=Path, default=shakespeare_file())
     parser.add_argument("--only", choices=("hello", "shakespeare"))
+    parser.add_argument("--keep", type=Path, help="put the runs here, and leave them")
     options = parser.parse_args()
     path = (
         ROOT
@@ -43,9 +45,9 @@ def main() -> None:
     measured = json.loads(path.read_text()) if path.exists() else {}
     for name in (options.only,) if options.only else ("hello", "shakespeare"):
         if name == "hello":
-            measured[name] = hello(options.quick)
+            measured[name] = hello(options.keep, options.quick)
         elif options.text and options.text.exists():
-            measured[name] = shakespeare(options.text, options.quick)
+            measured[name] = shakespeare(options.text, options.keep, options.quick)
     result = {
         "bench": "hello",
         "bars": bars(measured),
@@ -63,8 +65,8 @@ def shakespeare_file() -> Path | None:
     return path if path.exists() else None
 
 
-def hello(quick: bool) -> dict[str, Any]:
-    seconds, report = run("hello", *(QUICK if quick else ()))
+def hello(keep: Path | None, quick: bool) -> dict[str, Any]:
+    seconds, report = run("hello", keep, *(QUICK if quick else ()))
     evals = {(e["task"], e["metric"]): e for e in report["evals"]}
     return {
         "seconds": seconds,
@@ -77,9 +79,9 @@ def hello(quick: bool) -> dict[str, Any]:
     }
 
 
-def shakespeare(text: Path, quick: bool) -> dict[str, Any]:
+def shakespeare(text: Path, keep: Path | None, quick: bool) -> dict[str, Any]:
     source = ("--set", f"data.sources.0.path={text}")
-    seconds, report = run("shakespeare", *source, *(QUICK[:2] if quick else ()))
+    seconds, report = run("shakespeare", keep, *source, *(QUICK[:2] if quick else ()))
     validation = report["series"]["pretrain/validation"]["pts"][-1][1]
     stages = {s["name"]: s["seconds"] for s in report["stages"]}
     return {
@@ -90,16 +92,29 @@ def shakespeare(text: Path, quick: bool) -> dict[str, Any]:
     }
 
 
-def run(recipe: str, *arguments: str) -> tuple[float, dict[str, Any]]:
+def run(
+    recipe: str, keep: Path | None, *arguments: str
+) -> tuple[float, dict[str, Any]]:
     """A recipe from nothing in a process of its own; returns seconds and its report."""
-    with tempfile.TemporaryDirectory() as runs:
+    with tempfile.TemporaryDirectory() as scratch:
+        runs = keep or Path(scratch)
+        if (runs / recipe).exists():
+            sys.exit(f"{runs / recipe} exists; a run is measured from nothing.")
         # A cold compiler cache: what a newcomer's first run would find.
-        environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": f"{runs}/inductor"}
-        command = [sys.executable, "-m", "hornbook.cli", "run", recipe, "--runs", runs]
+        environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": f"{scratch}/inductor"}
+        command = [
+            sys.executable,
+            "-m",
+            "hornbook.cli",
+            "run",
+            recipe,
+            "--runs",
+            str(runs),
+        ]
         started = time.perf_counter()
         subprocess.run([*command, *arguments], check=True, cwd=ROOT, env=environment)
         seconds = time.perf_counter() - started
-        return seconds, json.loads((Path(runs) / recipe / "report.json").read_text())
+        return seconds, json.loads((runs / recipe / "report.json").read_text())
 
 
 def bars(measured: dict[str, Any]) -> list[dict[str, Any]]:
