@@ -67,7 +67,13 @@ class Experts(nn.Module):
 
 
 def grouped_product(x: Tensor, weights: Tensor, ends: Tensor) -> Tensor:
-    """Rows ``ends[e-1]..ends[e]`` of ``x`` times ``weights[e]`` (experts, out, in)."""
+    """Rows ``ends[e-1]..ends[e]`` of ``x`` times ``weights[e]`` (experts, out, in).
+
+    PyTorch's compiler knows its grouped product in bfloat16 only; compiled in another
+    dtype, every expert computes every row.
+    """
+    if torch.compiler.is_compiling() and x.dtype != torch.bfloat16:
+        return grouped_product_masked(x, weights, ends)
     return F.grouped_mm(x.contiguous(), weights.transpose(-2, -1), offs=ends)
 
 
@@ -76,6 +82,15 @@ def grouped_product_plainly(x: Tensor, weights: Tensor, ends: Tensor) -> Tensor:
     starts = [0, *ends[:-1].tolist()]
     spans = zip(starts, ends.tolist(), weights, strict=True)
     return torch.cat([x[a:b] @ weight.T for a, b, weight in spans])
+
+
+def grouped_product_masked(x: Tensor, weights: Tensor, ends: Tensor) -> Tensor:
+    """:func:`grouped_product` in shapes that don't depend on the data."""
+    expert = torch.searchsorted(ends, torch.arange(len(x), device=x.device), right=True)
+    products = [
+        (x @ weight.T) * (expert == e)[:, None] for e, weight in enumerate(weights)
+    ]
+    return torch.stack(products).sum(0)
 
 
 def imbalance(scores: Tensor, chosen: Tensor) -> Tensor:

@@ -3,7 +3,13 @@
 import torch
 from shapes import random_model, random_tokens, tiny
 
-from hornbook.model.experts import AddLoss, grouped_product, imbalance
+from hornbook.model.experts import (
+    AddLoss,
+    grouped_product,
+    grouped_product_masked,
+    grouped_product_plainly,
+    imbalance,
+)
 
 
 def test_a_layer_of_experts_equals_each_token_asking_its_own():
@@ -25,9 +31,10 @@ def test_a_layer_of_experts_equals_each_token_asking_its_own():
 
 def test_an_expert_without_tokens_is_passed_over():
     x, weights = torch.randn(3, 16), torch.randn(3, 8, 16)
-    product = grouped_product(x, weights, torch.tensor([2, 2, 3], dtype=torch.int32))
+    ends = torch.tensor([2, 2, 3], dtype=torch.int32)
     expected = torch.cat((x[:2] @ weights[0].T, x[2:] @ weights[2].T))
-    torch.testing.assert_close(product, expected)
+    for product in (grouped_product, grouped_product_masked, grouped_product_plainly):
+        torch.testing.assert_close(product(x, weights, ends), expected)
 
 
 def test_imbalance_is_one_when_even_and_the_number_of_experts_when_one_gets_all():
