@@ -233,7 +233,7 @@ def answer(
 
 def load(directory: Path) -> tuple[Transformer, Tokenizer]:
     """The model and the tokenizer of a model directory."""
-    return load_model(directory), load_tokenizer(directory)
+    return load_model(directory).eval(), load_tokenizer(directory)
 
 
 def _pairs(

@@ -47,7 +47,7 @@ def _kinds(parameters: dict[str, nn.Parameter]) -> tuple[list[nn.Parameter], ...
     for name, parameter in parameters.items():
         if parameter.ndim < 2:
             vectors.append(parameter)
-        elif "embed" in name:
+        elif "embed" in name or name.startswith("position."):
             embedding.append(parameter)
         elif "head" in name:
             head.append(parameter)
