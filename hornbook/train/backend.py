@@ -1,14 +1,19 @@
 """What this machine offers the loop: device, precision, compiler, each with its reason."""
 
+import ctypes
+import platform
 import shutil
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from hornbook.core.errors import UserError
 from hornbook.train.config import TrainConfig
 
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 COMPILE_PAYS_OFF = 100  # steps; compiling costs about half a minute on a CPU
 
 
@@ -20,6 +25,36 @@ class Backend:
     precision: torch.dtype
     compile: bool
     why: str
+
+    def prepare(self) -> None:
+        """Set what holds for the whole process: exact repetition, and memory kept at hand.
+
+        On a CPU every run of a step gives the same bits. glibc would hand each large buffer
+        back to the system when it is freed and fault it in again a moment later, which
+        costs a tenth of a small model's step.
+        """
+        on_cpu = self.device.type == "cpu"
+        torch.use_deterministic_algorithms(on_cpu)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore
+        if on_cpu and platform.libc_ver()[0] == "glibc":
+            libc = ctypes.CDLL(None)
+            libc.mallopt(M_MMAP_THRESHOLD, 1 << 30)
+            libc.mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
+
+    def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """``function``, compiled where that was chosen.
+
+        On a CPU without the pass that replaces written-out attention by the fused kernel,
+        which is the slower one there (see model/attention.py).
+        """
+        if not self.compile:
+            return function
+        on_cpu = self.device.type == "cpu"
+        return torch.compile(
+            function,
+            dynamic=False,
+            options={"pattern_matcher": False} if on_cpu else None,
+        )
 
     def autocast(self) -> AbstractContextManager:
         """The context in which the forward pass runs."""

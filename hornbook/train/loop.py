@@ -63,14 +63,14 @@ def train(
     diary is ``directory/metrics.jsonl``. Raises :class:`UserError` when the loss stops
     being a number.
     """
-    torch.use_deterministic_algorithms(backend.device.type == "cpu")
+    backend.prepare()
     model.to(backend.device).train()
     optimizers = build_optimizers(model, config)
     saved = checkpoint.latest(directory)
     done = (
         checkpoint.restore(saved, model, optimizers, hooks.read_model) if saved else 0
     )
-    run = _Run(model, _compiled(objective, backend), optimizers, config, backend, seed)
+    run = _Run(model, backend.compiled(objective), optimizers, config, backend, seed)
     metrics = Metrics(directory / "metrics.jsonl", resumed_step=done)
     try:
         with Progress(label, total=config.steps, unit="step", done=done) as progress:
@@ -83,11 +83,6 @@ def train(
         metrics.close()
     assert saved is not None
     return saved
-
-
-def _compiled(objective: Objective, backend: Backend) -> Objective:
-    """The objective, compiled where that was chosen: loss and model become one graph."""
-    return torch.compile(objective, dynamic=False) if backend.compile else objective
 
 
 def _after(
