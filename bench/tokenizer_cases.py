@@ -205,7 +205,7 @@ import resource, sys, json
 from hornbook.tokenizer.config import TokenizerConfig
 from hornbook.tokenizer.train import train_bpe
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-train_bpe(TokenizerConfig(vocab_size=300), ["compile the kernels first, all of them"], 2)
+train_bpe(TokenizerConfig(vocab_size=264), ["abab ab"], 2)
 texts = open(sys.argv[1], encoding="utf-8").read().split("\\0")
 base = peak()
 train_bpe(TokenizerConfig(vocab_size=int(sys.argv[2]), pattern="gpt4"), texts, 2)
