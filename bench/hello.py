@@ -24,6 +24,7 @@ from hornbook.core.files import write_json  # noqa: E402
 from hornbook.gather import processor  # noqa: E402
 from hornbook.pipeline import versions  # noqa: E402
 
+RECIPES = ("hello", "shakespeare")
 QUICK = ("--set", "pretrain.steps=4", "--set", "evaluate.functions=4")
 
 
@@ -33,7 +34,7 @@ def main() -> None:
         "--quick", action="store_true", help="a few steps, under a minute"
     )
     parser.add_argument("--text", type=Path, default=shakespeare_file())
-    parser.add_argument("--only", choices=("hello", "shakespeare"))
+    parser.add_argument("--only", choices=RECIPES)
     parser.add_argument("--keep", type=Path, help="put the runs here, and leave them")
     options = parser.parse_args()
     path = (
@@ -42,8 +43,9 @@ def main() -> None:
         / "results"
         / ("hello-quick.json" if options.quick else "hello.json")
     )
-    measured = json.loads(path.read_text()) if path.exists() else {}
-    for name in (options.only,) if options.only else ("hello", "shakespeare"):
+    earlier = json.loads(path.read_text()) if path.exists() and options.only else {}
+    measured = {name: earlier[name] for name in RECIPES if name in earlier}
+    for name in (options.only,) if options.only else RECIPES:
         if name == "hello":
             measured[name] = hello(options.keep, options.quick)
         elif options.text and options.text.exists():
