@@ -42,7 +42,7 @@ def test_set_reaches_nested_keys_and_list_items():
         ("pretrain.batch=0", "'pretrain.batch': expected int >= 1"),
         ("model.mlp=swiglo", "it can be swiglu, geglu"),
         ("data.sources.0.kind=floder", "it can be python-stdlib, files"),
-        ("model.n_heads=3", "must be a multiple of 'n_kv_heads'"),
+        ("model.n_kv_heads=2", "must be a multiple of 'n_kv_heads'"),
         ("data.sources.7.path=x", "no item '7'"),
         ("pretrain.steps", "--set takes key=value"),
         ("name=../up", "plain folder name"),
