@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from hornbook import __version__
+from hornbook.core.settings import to_table
 from hornbook.pipeline import read_manifest, versions
 from hornbook.recipe import Recipe
 from hornbook.stages import CURATION, TRAINED, stages_of
@@ -42,7 +43,7 @@ def gather(recipe: Recipe, run: Path) -> dict[str, Any]:
             "processor": processor(),
             "threads": os.cpu_count(),
         },
-        "config": msgspec.json.decode(msgspec.json.encode(recipe)),
+        "config": to_table(recipe),
         "config_changed": _changed(recipe),
         "sources": [
             {"name": name, **counts}

@@ -82,13 +82,11 @@ def make_plan(recipe: Recipe, stages: list[Stage], run: Path) -> list[Plan]:
     """Decide for every stage whether it is current, and if not, why."""
     plans: dict[str, Plan] = {}
     for stage in stages:
-        basis = _as_stored(
-            {
-                "settings": stage.settings(recipe),
-                "outside": stage.outside(recipe),
-                "inputs": {need: plans[need].fingerprint for need in stage.needs},
-            }
-        )
+        basis = {
+            "settings": stage.settings(recipe),
+            "outside": stage.outside(recipe),
+            "inputs": {need: plans[need].fingerprint for need in stage.needs},
+        }
         fingerprint = _digest({"stage": stage.name, **basis})
         changed = [need for need in stage.needs if plans[need].why]
         why = _why(stage, fingerprint, basis, changed, run)
@@ -213,11 +211,6 @@ def _changes(old: Any, new: Any, key: str = "") -> Iterator[str]:
 def _brief(value: Any) -> str:
     text = "unset" if value is None else msgspec.json.encode(value).decode()
     return text if len(text) <= 40 else f"{text[:37]}..."
-
-
-def _as_stored(value: Any) -> Any:
-    """``value`` as it comes back from a manifest: tuples are lists there."""
-    return msgspec.json.decode(msgspec.json.encode(value))
 
 
 def _digest(value: Any) -> str:

@@ -17,14 +17,11 @@ console = Console(highlight=False)
 
 def show_results(run: Path) -> None:
     """The funnel, the results, three samples, and how to go on."""
-    from hornbook.data.funnel import table as funnel_table
     from hornbook.evaluate.results import results_table
 
-    manifests = {name: read_manifest(run, name) for name in (*CURATION, "evaluate")}
-    console.print(
-        funnel_table([m["facts"] for n, m in manifests.items() if m and n in CURATION])
-    )
-    facts = manifests["evaluate"]["facts"] if manifests["evaluate"] else {}
+    show_funnel(run)
+    evaluated = read_manifest(run, "evaluate")
+    facts = evaluated["facts"] if evaluated else {}
     console.print(results_table(facts.get("results", [])))
     for sample in [*facts.get("samples", [])[:2], *facts.get("transcripts", [])][:3]:
         console.rule(

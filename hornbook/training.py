@@ -119,12 +119,8 @@ def sft(task: Task) -> dict[str, Any]:
         )
         return {"validation_loss": nats / max(tokens, 1)}
 
-    def sample() -> list[dict[str, str]]:
-        return answer(
-            Engine(model, tokenizer), recipe.samples.questions, recipe.samples.answering
-        )
-
     batches = SFTBatches(rows, config.batch, recipe.seed)
+    sample = _answers(task, model, tokenizer)
     facts = _train(
         task, model, tokenizer, next_token, batches, config, backend, validate, sample
     )
@@ -157,11 +153,6 @@ def dpo(task: Task) -> dict[str, Any]:
             "validation_margin": float(scores.margins(beta).mean()),
         }
 
-    def sample() -> list[dict[str, str]]:
-        return answer(
-            Engine(model, tokenizer), recipe.samples.questions, recipe.samples.answering
-        )
-
     facts = _train(
         task,
         model,
@@ -171,7 +162,7 @@ def dpo(task: Task) -> dict[str, Any]:
         config,
         backend,
         validate if len(held_out) else None,
-        sample,
+        _answers(task, model, tokenizer),
     )
     return {
         **facts,
@@ -231,6 +222,12 @@ def answer(
     ]
 
 
+def _answers(task: Task, model: Transformer, tokenizer: Tokenizer) -> Texts:
+    """A sampler for training: what ``model`` says to the recipe's questions by then."""
+    wanted = task.recipe.samples
+    return lambda: answer(Engine(model, tokenizer), wanted.questions, wanted.answering)
+
+
 def load(directory: Path) -> tuple[Transformer, Tokenizer]:
     """The model and the tokenizer of a model directory."""
     return load_model(directory).eval(), load_tokenizer(directory)
@@ -243,18 +240,11 @@ def _pairs(
     tokenizer: Tokenizer,
     backend: Backend,
     batch: int,
-    at_most: int | None = None,
 ) -> PreferencePairs:
-    """Encoded pairs with the reference's scores, computed once and kept for a resume.
-
-    No more than ``at_most`` are scored, spread over the file: training that takes only so
-    many pairs need not wait for the others' scores.
-    """
+    """Encoded pairs with the reference's scores, computed once and kept for a resume."""
     path = task.out / f"{name}.safetensors"
     if not path.exists():
         preferences = read_jsonl(task.input("chatdata") / f"{name}.jsonl", Preference)
-        if at_most:
-            preferences = preferences[:: max(1, len(preferences) // at_most)][:at_most]
         pairs = encode_pairs(preferences, tokenizer, model.config.context_length)
         with backend.autocast():
             save_pairs(with_reference(pairs, model, batch, backend.device), path)

@@ -42,8 +42,8 @@ def parse(kind: type[S], table: dict[str, Any], where: str) -> S:
 
 
 def to_table(settings: Settings) -> dict[str, Any]:
-    """The plain dictionary behind ``settings``: what JSON or TOML can hold."""
-    return msgspec.to_builtins(settings)
+    """The plain dictionary behind ``settings``, as JSON gives it back: tuples are lists."""
+    return msgspec.json.decode(msgspec.json.encode(settings))
 
 
 def _explain(message: str, kind: type[Settings], table: dict[str, Any]) -> str:

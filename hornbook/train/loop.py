@@ -94,12 +94,15 @@ def _after(
         saved = checkpoint.save(
             directory, done, run.model, run.optimizers, hooks.write_model
         )
-    run.model.eval()
-    if hooks.validate and (last or _due(done, config.validate_every)):
-        metrics.write(step=done, **hooks.validate())
-    if hooks.sample and (last or _due(done, config.sample_every)):
-        metrics.write(step=done, samples=hooks.sample())
-    run.model.train()
+    validate = hooks.validate if last or _due(done, config.validate_every) else None
+    sample = hooks.sample if last or _due(done, config.sample_every) else None
+    if validate or sample:
+        run.model.eval()
+        if validate:
+            metrics.write(step=done, **validate())
+        if sample:
+            metrics.write(step=done, samples=sample())
+        run.model.train()
     return saved
 
 
