@@ -25,11 +25,11 @@ import numpy as np
 import pyarrow as pa
 
 from hornbook.core.files import write_json
-from hornbook.data.classifier import train
-from hornbook.data.clusters import keep_best, number_buckets
+from hornbook.data.classify.classifier import train
 from hornbook.data.config import DedupConfig, FilterConfig
-from hornbook.data.jsonl import dedup_jsonl
-from hornbook.data.webstatistics import measure_web
+from hornbook.data.dedup.clusters import keep_best, number_buckets
+from hornbook.data.dedup.jsonl import dedup_jsonl
+from hornbook.data.filter.webstatistics import measure_web
 
 HERE = Path(__file__).parent
 PEERS = HERE / "curate_peers.py"
@@ -137,7 +137,7 @@ def web_texts(options) -> list[str]:
 
 def rule_agreement(texts: list[str], theirs: dict[str, list[bool]]) -> dict[str, float]:
     """The share of texts on which each rule set of ours decides as theirs does."""
-    from hornbook.data.rules import (
+    from hornbook.data.filter.rules import (
         _fineweb,
         _gopher_quality,
         _gopher_repetition,
@@ -146,7 +146,7 @@ def rule_agreement(texts: list[str], theirs: dict[str, list[bool]]) -> dict[str,
 
     columns = measure_web(pa.array(texts, pa.large_string()))
     config = FilterConfig(preset="fineweb")
-    from hornbook.data.rules import with_preset
+    from hornbook.data.filter.rules import with_preset
 
     config = with_preset(config)
     sets = {
@@ -170,8 +170,8 @@ def scoring(options, folder: Path) -> list[dict]:
 
 
 def html(options, folder: Path) -> list[dict]:
-    from hornbook.data.html import careful_text, fast_text
-    from hornbook.data.pages import page_texts
+    from hornbook.data.web.html import careful_text, fast_text
+    from hornbook.data.web.pages import page_texts
 
     pages = options.data / "html_zyte"
     if not pages.is_dir():

@@ -19,7 +19,7 @@ import pyarrow as pa
 import xxhash
 
 from hornbook.core.files import write_json
-from hornbook.data.classifier import SHIPPED, Classifier, auc, train
+from hornbook.data.classify.classifier import SHIPPED, Classifier, auc, train
 
 TERMS = [
     "gay",

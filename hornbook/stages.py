@@ -70,7 +70,7 @@ def _data_settings(*tables: str) -> Callable[[Recipe], dict[str, Any]]:
 
 
 def _outside(recipe: Recipe) -> Any:
-    from hornbook.data.sources import probe
+    from hornbook.data.read.sources import probe
 
     return probe(recipe.data)
 
@@ -79,25 +79,23 @@ def _curate(name: str, before: str) -> Callable[[Task], dict[str, Any]]:
     """The work of one data stage: a function of its settings and the documents before."""
 
     def work(task: Task) -> dict[str, Any]:
-        from hornbook.data import (
-            classify,
-            decontaminate,
-            dedup,
-            extract,
-            filters,
-            mixture,
-        )
         from hornbook.data import split as splitting
+        from hornbook.data.classify.stage import classify
+        from hornbook.data.decontaminate import decontaminate
+        from hornbook.data.dedup.stage import dedup
+        from hornbook.data.filter.filters import filter_documents
+        from hornbook.data.mixture import mix_sources
+        from hornbook.data.read.extract import extract
 
         data = task.recipe.data
         if name == "extract":
-            return extract.extract(data, task.out)
+            return extract(data, task.out)
         functions = {
-            "filter": (filters.filter_documents, data.filters),
-            "dedup": (dedup.dedup, data.dedup),
-            "classify": (classify.classify, data.classify),
-            "decontaminate": (decontaminate.decontaminate, data.decontaminate),
-            "mixture": (mixture.mix_sources, data.mixture),
+            "filter": (filter_documents, data.filters),
+            "dedup": (dedup, data.dedup),
+            "classify": (classify, data.classify),
+            "decontaminate": (decontaminate, data.decontaminate),
+            "mixture": (mix_sources, data.mixture),
             "split": (splitting.split, data.split),
         }
         function, settings = functions[name]

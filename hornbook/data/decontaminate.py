@@ -17,7 +17,6 @@ from numba import njit
 from hornbook.core.errors import UserError
 from hornbook.core.progress import Progress
 from hornbook.data.arrow import column_texts, text_buffers, text_sizes
-from hornbook.data.compressed import open_stream
 from hornbook.data.config import DecontaminateConfig
 from hornbook.data.documents import (
     Document,
@@ -26,7 +25,8 @@ from hornbook.data.documents import (
     read_tables,
 )
 from hornbook.data.funnel import Tally
-from hornbook.data.minhash import shingle_hashes, word_tables
+from hornbook.data.read.compressed import open_stream
+from hornbook.data.shingles import shingle_hashes, word_tables
 
 
 def decontaminate(

@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from hornbook.core.errors import UserError
-from hornbook.data.classifier import Classifier, auc, train
-from hornbook.data.classify import classify
+from hornbook.data.classify.classifier import Classifier, auc, train
+from hornbook.data.classify.stage import classify
 from hornbook.data.config import (
     ClassifyConfig,
     DecontaminateConfig,
@@ -19,14 +19,14 @@ from hornbook.data.config import (
     SplitConfig,
 )
 from hornbook.data.decontaminate import decontaminate
-from hornbook.data.dedup import dedup
+from hornbook.data.dedup.stage import dedup
 from hornbook.data.documents import (
     Document,
     document_id,
     read_documents,
     write_documents,
 )
-from hornbook.data.filters import filter_documents
+from hornbook.data.filter.filters import filter_documents
 from hornbook.data.mixture import copies, epochs_per_source, mix_sources
 from hornbook.data.split import split
 from hornbook.data.why import why

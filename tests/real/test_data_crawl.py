@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from hornbook.data.config import CrawlSource, DataConfig, FilterConfig
-from hornbook.data.crawl import read_crawl
 from hornbook.data.documents import read_documents
-from hornbook.data.extract import extract
-from hornbook.data.warc import read_records
+from hornbook.data.read.extract import extract
+from hornbook.data.web.crawl import read_crawl
+from hornbook.data.web.warc import read_records
 
 HERE = Path(
     os.environ.get("HORNBOOK_TEST_DATA", Path(__file__).parents[3] / "shared/data")

@@ -11,9 +11,9 @@ import pytest
 
 from hornbook.data.arrow import text_buffers
 from hornbook.data.config import DedupConfig
-from hornbook.data.dedup import dedup
+from hornbook.data.dedup.minhash import jaccard, shingle_sets
+from hornbook.data.dedup.stage import dedup
 from hornbook.data.documents import Document, document_id, write_documents
-from hornbook.data.minhash import jaccard, shingle_sets
 
 HERE = Path(
     os.environ.get("HORNBOOK_TEST_DATA", Path(__file__).parents[3] / "shared/data")

@@ -1,0 +1,1 @@
+"""Linear classifiers of text: toxicity, quality, and one's own."""

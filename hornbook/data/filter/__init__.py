@@ -1,0 +1,1 @@
+"""Numbers about documents, and the rules that judge them."""

@@ -1,0 +1,1 @@
+"""From files of every kind to repaired texts."""

@@ -1,0 +1,55 @@
+"""Crawl archives to pages: which records hold a document, and what was skipped of the rest."""
+
+from collections.abc import Iterator
+from typing import IO
+
+from hornbook.data.read.sources import Skip
+from hornbook.data.web.html import BadPage, decode_page
+from hornbook.data.web.http import parse_answer, parse_content_type
+from hornbook.data.web.warc import BadRecord, Record, read_records
+
+HTML_TYPES = ("text/html", "application/xhtml+xml", "")
+SILENT = ("request", "warcinfo", "revisit", "dnsinfo")  # never hold a page
+
+
+def read_crawl(
+    path: str, handle: IO[bytes], skip: Skip
+) -> Iterator[tuple[str, str, bool]]:
+    """``(path:number, text, is it HTML?)`` of each record that holds a page.
+
+    Requests, archive headers and revisits are passed over; every other record without a
+    page is skipped with its reason.
+    """
+    for number, record in enumerate(read_records(path, handle, skip)):
+        if record.kind in SILENT:
+            continue
+        place = f"{path}:{number}"
+        try:
+            yield place, *_page(record)
+        except (BadRecord, BadPage) as error:
+            skip(f"{place} {record.url[:200]}", str(error))
+
+
+def _page(record: Record) -> tuple[str, bool]:
+    if record.kind == "conversion":  # WET: the text is taken out already
+        return record.payload.decode("utf-8", "replace"), False
+    if record.kind == "metadata":
+        raise BadRecord("a metadata record (WAT holds no text)")
+    body, media_type, charset = record.payload, "", ""
+    if record.kind == "response" and not _other_protocol(record):
+        answer = parse_answer(record.payload)
+        if answer.status != 200:
+            raise BadRecord(f"HTTP status (it is {answer.status})")
+        body, media_type, charset = answer.body, answer.media_type, answer.charset
+    else:
+        media_type, charset = parse_content_type(record.headers.get("content-type", ""))
+    if media_type in HTML_TYPES:
+        return decode_page(body, charset), True
+    if media_type == "text/plain":
+        return decode_page(body, charset), False
+    raise BadRecord(f"content type (it is {media_type[:60]})")
+
+
+def _other_protocol(record: Record) -> bool:
+    """Whether a response is of DNS or FTP, which have no HTTP head."""
+    return record.url.startswith(("dns:", "ftp:", "whois:"))
