@@ -14,6 +14,7 @@ from hornbook.data.engine import cores, ordered_map
 from hornbook.data.funnel import Tally
 from hornbook.data.read.clean import clean
 from hornbook.data.read.formats import read_file
+from hornbook.data.read.origins import OriginWriter
 from hornbook.data.read.sources import (
     Skip,
     SourceFile,
@@ -33,6 +34,7 @@ class Extracted:
     path: str
     raw_bytes: int
     text: str
+    facts: dict[str, str]  # what else is known of it: see origins.py
 
 
 @dataclass
@@ -54,13 +56,14 @@ def extract(config: DataConfig, out: Path) -> dict[str, Any]:
     by_source: dict[str, dict[str, int]] = {}
     with (
         DocumentWriter(out) as writer,
+        OriginWriter(out) as origins,
         Progress("extract", total=None, unit="doc") as progress,
     ):
         for source in config.sources:
             name = source_name(source)
             before = (writer.documents, writer.bytes)
             for found in _read_source(source, config, tally):
-                _add(found, name, writer, tally)
+                _add(found, name, writer, origins, tally)
                 progress.advance()
             by_source[name] = {
                 "documents": writer.documents - before[0],
@@ -68,7 +71,7 @@ def extract(config: DataConfig, out: Path) -> dict[str, Any]:
             }
             if not by_source[name]["documents"]:
                 raise UserError(_nothing_came(name, tally))
-    return tally.facts(sources=by_source)
+    return tally.facts(sources=by_source, **origins.facts())
 
 
 def _read_source(
@@ -93,7 +96,7 @@ def _units(files: Iterator[SourceFile]) -> list[Unit]:
     units: list[Unit] = []
     for found in files:
         try:
-            size = found.file.stat().st_size
+            size = found.size()
         except OSError:  # it vanished just now; reading will report it
             size = 0
         if not units or units[-1].size + size > UNIT_BYTES:
@@ -120,20 +123,30 @@ def _read_unit(
 def _read(
     file: SourceFile, source: Source, config: DataConfig, skip: Skip
 ) -> Iterator[Extracted]:
-    for path, raw in read_file(file, source, config.filters, skip):
+    known: dict[str, dict[str, str]] = {}
+    for path, raw in read_file(file, source, config.filters, skip, known.__setitem__):
         if not raw.isascii():  # a lone surrogate cannot be written
             raw = raw.encode("utf-8", "replace").decode()
-        yield Extracted(path, len(raw.encode()), clean(raw, config.clean))
+        text = clean(raw, config.clean)
+        yield Extracted(path, len(raw.encode()), text, known.pop(path, {}))
 
 
-def _add(found: Extracted, source: str, writer: DocumentWriter, tally: Tally) -> None:
+def _add(
+    found: Extracted,
+    source: str,
+    writer: DocumentWriter,
+    origins: OriginWriter,
+    tally: Tally,
+) -> None:
     tally.take(1, found.raw_bytes)
     document = Document(document_id(source, found.path), source, found.path, found.text)
     if not found.text.strip():
         tally.drop(document, "empty")
         return
-    tally.keep(1, len(found.text.encode()))
+    size = len(found.text.encode())
+    tally.keep(1, size)
     writer.write(document)
+    origins.write(document.id, size, found.facts)
 
 
 def _nothing_came(source: str, tally: Tally) -> str:

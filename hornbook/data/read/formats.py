@@ -3,17 +3,29 @@
 import csv
 import io
 from collections.abc import Iterator
+from itertools import islice
 from typing import IO
 
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hornbook.data.config import CrawlSource, FilesSource, FilterConfig, Source
+from hornbook.data.config import (
+    CommonCrawlSource,
+    CrawlSource,
+    FilesSource,
+    FilterConfig,
+    GitSource,
+    HubSource,
+    Source,
+)
 from hornbook.data.read.compressed import BrokenStream, open_stream
 from hornbook.data.read.decode import NotText, decode
 from hornbook.data.read.epub import read_epub
-from hornbook.data.read.sources import Skip, SourceFile
+from hornbook.data.read.gutenberg import cut_gutenberg
+from hornbook.data.read.languages import language_of
+from hornbook.data.read.repository import CodeFile, read_code
+from hornbook.data.read.sources import Note, Skip, SourceFile
 from hornbook.data.web.crawl import read_crawl
 from hornbook.data.web.html import BadPage, decode_page
 from hornbook.data.web.pages import page_texts
@@ -23,30 +35,71 @@ MAX_FILE_BYTES = (
 )  # a file that is one document; those of records may be any size
 MAX_LINE_BYTES = 64 << 20  # one .jsonl record
 COMPRESSED = (".gz", ".zst", ".lz4")
+PROSE = ("", "text", "html")  # languages of files that may be mended as prose
+# Records read before their pages are judged together, and characters that end it sooner.
+CRAWL_BATCH, CRAWL_CHARACTERS = 64, 32 << 20
 
 Texts = Iterator[tuple[str, str]]
 
 
+def _ignore(path: str, facts: dict[str, str]) -> None:
+    """A :data:`Note` for those who don't ask."""
+
+
 def read_file(
-    found: SourceFile, source: Source, filters: FilterConfig, skip: Skip
+    found: SourceFile,
+    source: Source,
+    filters: FilterConfig,
+    skip: Skip,
+    note: Note = _ignore,
 ) -> Texts:
-    """``(path, text)`` of every document in a file; what cannot be read goes to ``skip``."""
+    """``(path, text)`` of every document in a file; what cannot be read goes to ``skip``.
+
+    ``note`` hears, before a document comes out, what is known of it: its ``url``, or its
+    ``licence`` and programming ``language``.
+    """
     try:
+        if isinstance(found, CodeFile) and isinstance(source, GitSource):
+            yield from read_code(found, source, skip, note)
+            return
         with open(found.file, "rb") as handle:
-            if isinstance(source, CrawlSource):
-                yield from _crawl(found, handle, source, filters, skip)
+            if isinstance(source, CrawlSource | CommonCrawlSource):
+                yield from _crawl(found, handle, source, filters, skip, note)
             else:
-                yield from _by_suffix(found, handle, source, filters, skip)
+                settings = _settings(source)
+                for path, text in _by_suffix(found, handle, settings, filters, skip):
+                    yield path, _mended(path, text, settings, note)
     except BrokenStream as error:
         skip(f"{found.path}@{error.offset}", f"damaged file ({error})")
     except OSError as error:  # vanished, no permission, a failing disk
         skip(found.path, f"cannot be read ({error.strerror or error})")
 
 
+def _settings(source: Source) -> FilesSource:
+    """How the files of a source are read, whatever its kind."""
+    if isinstance(source, FilesSource):
+        return source
+    if isinstance(source, HubSource):
+        return FilesSource(
+            path="", text_key=source.text_key, join_lines=source.join_lines
+        )
+    return FilesSource(path="", gutenberg=False)
+
+
+def _mended(path: str, text: str, settings: FilesSource, note: Note) -> str:
+    """Prose without what its publisher or its line length added, as far as asked for."""
+    if language_of(path) not in PROSE:
+        return text
+    if settings.gutenberg and (book := cut_gutenberg(text)) is not text:
+        note(path, {"mended": "Gutenberg header and footer cut"})
+        text = book
+    return text
+
+
 def _by_suffix(
     found: SourceFile,
     handle: IO[bytes],
-    source: Source,
+    settings: FilesSource,
     filters: FilterConfig,
     skip: Skip,
 ) -> Texts:
@@ -56,7 +109,6 @@ def _by_suffix(
         stream = open_stream(handle)  # type: ignore[assignment]
         suffixes.pop()
     suffix = suffixes[-1] if suffixes else ""
-    settings = source if isinstance(source, FilesSource) else FilesSource(path="")
     if suffix == ".jsonl":
         yield from read_jsonl(found.path, stream, settings.text_key, skip)
     elif suffix == ".csv":
@@ -75,24 +127,32 @@ def _by_suffix(
 def _crawl(
     found: SourceFile,
     handle: IO[bytes],
-    source: CrawlSource,
+    source: CrawlSource | CommonCrawlSource,
     filters: FilterConfig,
     skip: Skip,
+    note: Note,
 ) -> Texts:
-    plain: list[tuple[str, str]] = []
-
-    def pages() -> Texts:
-        for path, text, is_html in read_crawl(found.path, handle, skip):
-            if is_html:
+    records = read_crawl(found.path, handle, source.wat_titles, skip, note)
+    while batch := _batch(records):
+        html = [(path, text) for path, text, is_html in batch if is_html]
+        found_texts = dict(page_texts(html, source.html, filters, skip))
+        for path, text, is_html in batch:
+            if not is_html:
                 yield path, text
-            else:
-                plain.append((path, text))
+            elif path in found_texts:
+                yield path, found_texts[path]
 
-    for page in page_texts(pages(), source.html, filters, skip):
-        yield from plain
-        plain.clear()
-        yield page
-    yield from plain
+
+def _batch(records: Iterator[tuple[str, str, bool]]) -> list[tuple[str, str, bool]]:
+    """The next few records: so many at most, and so many characters but for the last."""
+    batch: list[tuple[str, str, bool]] = []
+    size = 0
+    for record in islice(records, CRAWL_BATCH):
+        batch.append(record)
+        size += len(record[1])
+        if size >= CRAWL_CHARACTERS:
+            break
+    return batch
 
 
 def _bounded(found: SourceFile, stream: IO[bytes], skip: Skip) -> bytes | None:
