@@ -102,9 +102,10 @@ class HubSource(Settings, frozen=True, tag_field="kind", tag="hub"):
     repo: str  # as in "roneneldan/TinyStories"
     revision: str = "main"  # a branch, a tag, or best of all a commit
     config: str = ""
-    split: str = "train"
+    split: str = "train"  # an empty one means all
     files: tuple[str, ...] = ()
     name: str = ""
+    cache: str = ""  # the library's own folder when empty
     text_key: str = "text"
     join_lines: bool = False
 

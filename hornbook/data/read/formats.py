@@ -1,14 +1,11 @@
 """What is in a file: one text, or one per record. Broken parts are skipped and counted."""
 
-import csv
 import io
 from collections.abc import Iterator
 from itertools import islice
 from typing import IO
 
 import msgspec
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from hornbook.data.config import (
     CommonCrawlSource,
@@ -24,8 +21,17 @@ from hornbook.data.read.decode import NotText, decode
 from hornbook.data.read.epub import read_epub
 from hornbook.data.read.gutenberg import cut_gutenberg
 from hornbook.data.read.languages import language_of
+from hornbook.data.read.lines import join_lines
 from hornbook.data.read.repository import CodeFile, read_code
 from hornbook.data.read.sources import Note, Skip, SourceFile
+from hornbook.data.read.tables import (
+    SAMPLE_BYTES,
+    is_json_lines,
+    json_records,
+    read_csv,
+    read_parquet,
+    wrong_key,
+)
 from hornbook.data.web.crawl import read_crawl
 from hornbook.data.web.html import BadPage, decode_page
 from hornbook.data.web.pages import page_texts
@@ -62,7 +68,7 @@ def read_file(
         if isinstance(found, CodeFile) and isinstance(source, GitSource):
             yield from read_code(found, source, skip, note)
             return
-        with open(found.file, "rb") as handle:
+        with open(found.file, "rb", SAMPLE_BYTES) as handle:
             if isinstance(source, CrawlSource | CommonCrawlSource):
                 yield from _crawl(found, handle, source, filters, skip, note)
             else:
@@ -93,7 +99,7 @@ def _mended(path: str, text: str, settings: FilesSource, note: Note) -> str:
     if settings.gutenberg and (book := cut_gutenberg(text)) is not text:
         note(path, {"mended": "Gutenberg header and footer cut"})
         text = book
-    return text
+    return join_lines(text) if settings.join_lines else text
 
 
 def _by_suffix(
@@ -109,10 +115,13 @@ def _by_suffix(
         stream = open_stream(handle)  # type: ignore[assignment]
         suffixes.pop()
     suffix = suffixes[-1] if suffixes else ""
-    if suffix == ".jsonl":
+    if suffix in (".jsonl", ".ndjson"):
         yield from read_jsonl(found.path, stream, settings.text_key, skip)
-    elif suffix == ".csv":
-        yield from read_csv(found.path, stream, settings.text_key, skip)
+    elif suffix == ".json":
+        yield from _json(found, stream, settings, skip)
+    elif suffix in (".csv", ".tsv"):
+        place = (found.path, stream, settings.text_key, skip, settings.encoding)
+        yield from read_csv(*place)
     elif suffix == ".parquet":
         yield from read_parquet(found.path, handle, settings.text_key, skip)
     elif suffix in (".html", ".htm", ".xhtml"):
@@ -121,7 +130,7 @@ def _by_suffix(
     elif suffix == ".epub":
         yield from read_epub(found.path, handle, skip)
     else:
-        yield from _whole_text(found, stream, suffix, skip)
+        yield from _whole_text(found, stream, settings, suffix, skip)
 
 
 def _crawl(
@@ -163,12 +172,37 @@ def _bounded(found: SourceFile, stream: IO[bytes], skip: Skip) -> bytes | None:
     return None
 
 
-def _whole_text(found: SourceFile, stream: IO[bytes], suffix: str, skip: Skip) -> Texts:
+def _json(
+    found: SourceFile, stream: IO[bytes], settings: FilesSource, skip: Skip
+) -> Texts:
+    """JSON lines or a list of records, by whichever has ``text_key``; else plain text."""
+    key, first = settings.text_key, stream.peek(SAMPLE_BYTES)  # type: ignore[attr-defined]
+    if is_json_lines(first.partition(b"\n")[0], key):
+        yield from read_jsonl(found.path, stream, key, skip)
+        return
+    raw = _bounded(found, stream, skip)
+    if raw is None:
+        return
+    records = json_records(raw, key)
+    if records is not None or is_json_lines(raw.partition(b"\n")[0], key):
+        raw = b"\n".join(map(msgspec.json.encode, records)) if records else raw
+        yield from read_jsonl(found.path, io.BytesIO(raw), key, skip)
+    else:
+        yield from _whole_text(found, io.BytesIO(raw), settings, ".json", skip)
+
+
+def _whole_text(
+    found: SourceFile,
+    stream: IO[bytes],
+    settings: FilesSource,
+    suffix: str,
+    skip: Skip,
+) -> Texts:
     raw = _bounded(found, stream, skip)
     if raw is None:
         return
     try:
-        text, _ = decode(raw, suffix)
+        text, _ = decode(raw, suffix, settings.encoding)
     except NotText as error:
         skip(found.path, str(error))
         return
@@ -203,16 +237,9 @@ def read_jsonl(path: str, handle: IO[bytes], text_key: str, skip: Skip) -> Texts
         if isinstance(text, str):
             yield place, text
         elif isinstance(record, dict):
-            skip(place, _wrong_key(text_key, record))
+            skip(place, wrong_key(text_key, record))
         else:
             skip(place, "not a JSON object")
-
-
-def _wrong_key(text_key: str, record: dict) -> str:
-    if text_key in record:
-        return f"'{text_key}' is not a string"
-    keys = ", ".join(sorted(map(str, record))[:5])
-    return f"no key '{text_key}' (it has {keys or 'none'}; see 'text_key')"
 
 
 def bounded_lines(handle: IO[bytes]) -> Iterator[bytes | None]:
@@ -225,46 +252,3 @@ def bounded_lines(handle: IO[bytes]) -> Iterator[bytes | None]:
             if rest.endswith(b"\n"):
                 break
         yield None
-
-
-def read_csv(path: str, handle: IO[bytes], text_key: str, skip: Skip) -> Texts:
-    """``(path:row, text)`` of each row of a CSV file with a header line."""
-    lines = io.TextIOWrapper(handle, "utf-8-sig", errors="replace", newline="")  # type: ignore[arg-type]
-    csv.field_size_limit(MAX_LINE_BYTES)
-    rows = csv.DictReader(lines)
-    number = 0
-    while True:
-        number += 1
-        try:
-            row = next(rows)
-        except StopIteration:
-            break
-        except csv.Error as error:
-            skip(f"{path}:{number}", f"not valid CSV ({error})")
-            continue
-        text = row.get(text_key)
-        if text is None:
-            skip(f"{path}:{number}", _wrong_key(text_key, {str(k): 0 for k in row}))
-        else:
-            yield f"{path}:{number}", text
-    lines.detach()
-
-
-def read_parquet(path: str, handle: IO[bytes], text_key: str, skip: Skip) -> Texts:
-    """``(path:row, text)`` of each row of a Parquet file, one row group in memory."""
-    number = 0
-    try:
-        file = pq.ParquetFile(handle)
-        names = file.schema_arrow.names
-        if text_key not in names:
-            skip(path, _wrong_key(text_key, dict.fromkeys(names)))
-            return
-        for batch in file.iter_batches(batch_size=1024, columns=[text_key]):
-            for text in batch.column(0).to_pylist():
-                number += 1
-                if isinstance(text, str):
-                    yield f"{path}:{number}", text
-                else:
-                    skip(f"{path}:{number}", f"'{text_key}' is not a string")
-    except (pa.ArrowException, OSError) as error:
-        skip(f"{path}:{number}", f"damaged Parquet ({error})")

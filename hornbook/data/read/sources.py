@@ -162,6 +162,8 @@ def _stdlib_files(source: StdlibSource) -> Iterator[SourceFile]:
 
 
 def _files(source: FilesSource | CrawlSource, skip: Skip) -> Iterator[SourceFile]:
+    if isinstance(source, FilesSource):
+        _check_encoding(source.encoding)
     root, name = Path(source.path).expanduser(), source_name(source)
     if root.is_file():
         yield SourceFile(name, root.name, root)
@@ -185,6 +187,16 @@ def _files(source: FilesSource | CrawlSource, skip: Skip) -> Iterator[SourceFile
             f"data.sources: '{source.path}' holds no file that matches "
             f"{', '.join(source.include)} ({strays} others); set 'include' or another 'path'."
         )
+
+
+def _check_encoding(encoding: str) -> None:
+    try:
+        "".encode(encoding or "utf-8")
+    except LookupError:  # codecs that are none of text too, as "hex"
+        raise UserError(
+            f"data.sources: unknown 'encoding' '{encoding}'; use one of Python's names, as "
+            "utf-16, koi8-r, shift_jis, gb18030, cp1251."
+        ) from None
 
 
 def walk(root: Path, skip: Skip, excluded: set[str] = frozenset()) -> Iterator[Path]:  # type: ignore[assignment]
