@@ -60,12 +60,13 @@ def fetch_dataset(source: HubSource, skip: Skip) -> Iterator[SourceFile]:
 def _library() -> Any:
     try:
         hub = importlib.import_module("huggingface_hub")
+        utils = importlib.import_module("huggingface_hub.utils")
     except ImportError:
         raise UserError(
             "Reading datasets of the hub needs the package huggingface_hub: "
             "pip install 'hornbook[hub]'."
         ) from None
-    hub.utils.disable_progress_bars()  # ours is on the screen already
+    utils.disable_progress_bars()  # ours is on the screen already
     return hub
 
 

@@ -20,6 +20,7 @@ class Server:
         self.tags: dict[str, str] = {}
         self.tricks: list[dict] = []
         self.requests: list[tuple[str, dict[str, str]]] = []
+        self.headers: dict[str, str] = {}  # sent with every answer
         self.open_now = self.most_open = 0
         self._lock = threading.Lock()
         server = self
@@ -69,7 +70,7 @@ class Server:
         handler.send_response(status)
         if status == 206:
             handler.send_header("Content-Range", f"bytes {start}-{end - 1}/{len(raw)}")
-        for name, value in trick.get("headers", {}).items():
+        for name, value in (self.headers | trick.get("headers", {})).items():
             handler.send_header(name, value)
         if tag:
             handler.send_header("ETag", tag)
