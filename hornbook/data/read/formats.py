@@ -22,6 +22,7 @@ from hornbook.data.read.epub import read_epub
 from hornbook.data.read.gutenberg import cut_gutenberg
 from hornbook.data.read.languages import language_of
 from hornbook.data.read.lines import join_lines
+from hornbook.data.read.pdf import BadPdf, pdf_text
 from hornbook.data.read.repository import CodeFile, read_code
 from hornbook.data.read.sources import Note, Skip, SourceFile
 from hornbook.data.read.tables import (
@@ -129,6 +130,8 @@ def _by_suffix(
         yield from page_texts(pages, settings.html, filters, skip)
     elif suffix == ".epub":
         yield from read_epub(found.path, handle, skip)
+    elif suffix == ".pdf":
+        yield from _pdf(found, stream, skip)
     else:
         yield from _whole_text(found, stream, settings, suffix, skip)
 
@@ -207,6 +210,16 @@ def _whole_text(
         skip(found.path, str(error))
         return
     yield found.path, text
+
+
+def _pdf(found: SourceFile, stream: IO[bytes], skip: Skip) -> Texts:
+    raw = _bounded(found, stream, skip)
+    if raw is None:
+        return
+    try:
+        yield found.path, pdf_text(raw)
+    except BadPdf as error:
+        skip(found.path, str(error))
 
 
 def _pages(found: SourceFile, stream: IO[bytes], skip: Skip) -> Texts:
