@@ -53,35 +53,40 @@ def filter_documents(
     ``reason`` (empty when kept). Under C4's rules the kept documents lose some lines.
     """
     config = with_preset(config)
+    tally = Tally("filter")
+    done = 0
+
+    def work(number: int, unit: DocumentUnit) -> dict[str, Any]:
+        return filter_unit(number, unit, config, out)
+
+    with Progress("filter", count_documents(documents), "doc") as progress:
+        units = document_units(documents)
+        for facts, earlier in each_unit(work, units, out, threads(), UNIT_BYTES):
+            tally.add(facts)
+            progress.advance(facts["documents_in"], earlier=earlier)
+            done += 1
+    join_numbers(out, done)
+    return tally.facts()
+
+
+def filter_unit(
+    number: int, unit: DocumentUnit, config: FilterConfig, out: Path
+) -> dict[str, Any]:
+    """Measure and judge one unit's documents; write its kept ones and its numbers."""
     asked = rules(config) if config.enabled else []
     reasons = np.array([*(rule.reason for rule in asked), "own rule", ""])
     tally = Tally("filter")
-    statistics: pq.ParquetWriter | None = None
-    with (
-        DocumentWriter(out) as writer,
-        Progress("filter", count_documents(documents), "doc") as progress,
-    ):
-        measured = ordered_map(
-            lambda table: (table, measure_table(table, config)),
-            read_tables(documents),
-            cores(),
-            processes=False,
-        )
-        for table, columns in measured:
+    numbers: list[pa.Table] = []
+    with DocumentFile(documents_file(out, number)) as writer:
+        for table in unit.tables():
+            columns = measure_table(table, config)
             verdict = judge(columns, asked, config)
             kept = _shorten(table.filter(pa.array(verdict < 0)), config)
             _count(table, kept, reasons[verdict], tally)
             writer.write_table(kept)
-            numbers = pa.table(
-                {"id": table.column("id"), **columns, "reason": reasons[verdict]}
-            )
-            if statistics is None:
-                path = out / "statistics.parquet"
-                statistics = pq.ParquetWriter(path, numbers.schema, compression="zstd")
-            statistics.write_table(numbers)
-            progress.advance(table.num_rows)
-    if statistics is not None:
-        statistics.close()
+            stored = {"id": table.column("id"), **columns, "reason": reasons[verdict]}
+            numbers.append(pa.table(stored))
+    write_numbers(out, number, pa.concat_tables(numbers))
     return tally.facts()
 
 

@@ -116,9 +116,10 @@ def test_one_huge_line_costs_no_memory_and_no_other_record(tmp_path, monkeypatch
 
 def test_a_file_that_is_too_large_is_skipped(tmp_path, monkeypatch):
     monkeypatch.setattr(formats, "MAX_FILE_BYTES", 1 << 20)
-    (tmp_path / "large.txt").write_bytes(b"x" * ((1 << 20) + 1))
-    (tmp_path / "small.txt").write_text("small")
-    facts = extract(config(tmp_path), tmp_path / "out")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "large.txt").write_bytes(b"x" * ((1 << 20) + 1))
+    (tmp_path / "in" / "small.txt").write_text("small")
+    facts = extract(config(tmp_path / "in"), tmp_path / "out")
     assert "larger than 1 MiB" in facts["skipped"][0]["reason"]
     assert facts["documents_out"] == 1
 
