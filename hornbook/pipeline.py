@@ -36,7 +36,6 @@ from hornbook.core.files import (
 )
 from hornbook.recipe import Recipe
 
-
 UNITS = "units"  # where a stage notes which of its pieces are done
 NOTES = ("intent.json", "manifest.json", UNITS)  # about a result, not part of it
 

@@ -213,28 +213,21 @@ def read_tables(
 ) -> Iterator[pa.Table]:
     """The documents as Arrow tables, one per row group, in order."""
     for path in document_files(directory):
-        try:
-            with pq.ParquetFile(path) as file:
-                for group in range(file.num_row_groups):
-                    table = file.read_row_group(group, columns=columns)
-                    if table.num_rows:
-                        yield table.combine_chunks()
-        except (pa.ArrowInvalid, OSError) as error:
-            raise UserError(f"{path} cannot be read as Parquet: {error}.") from None
+        with open_parquet(path) as file:
+            for group in range(file.num_row_groups):
+                table = file.read_row_group(group, columns=columns)
+                if table.num_rows:
+                    yield table.combine_chunks()
 
 
-def row_groups(directory: Path) -> Iterator[tuple[Path, int, int]]:
-    """File, number and bytes of text of each row group that has rows, in order."""
-    text = SCHEMA.get_field_index("text")
-    for path in document_files(directory):
-        try:
-            metadata = pq.read_metadata(path)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise UserError(f"{path} cannot be read as Parquet: {error}.") from None
-        for number in range(metadata.num_row_groups):
-            group = metadata.row_group(number)
-            if group.num_rows:
-                yield path, number, group.column(text).total_uncompressed_size
+@contextmanager
+def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
+    """A Parquet file to read; damage is a :class:`UserError` that names the file."""
+    try:
+        with pq.ParquetFile(path) as file:
+            yield file
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserError(f"{path} cannot be read as Parquet: {error}.") from None
 
 
 def count_documents(directory: Path) -> int:

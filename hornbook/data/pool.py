@@ -26,7 +26,9 @@ TICK = 1.0  # seconds between two looks at the clock
 SIGN = 1.0  # seconds between two signs of life
 
 _connection: Any = None  # in a worker: to who started it
-_given_up: dict[str, str] = {}  # places where an earlier attempt at the item ended, and how
+_given_up: dict[
+    str, str
+] = {}  # places where an earlier attempt at the item ended, and how
 _last_sign = 0.0
 
 

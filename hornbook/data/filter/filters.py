@@ -10,24 +10,31 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from hornbook.core.progress import Progress
 from hornbook.data.arrow import column_texts, text_sizes
 from hornbook.data.config import FilterConfig
 from hornbook.data.documents import (
     Document,
-    DocumentWriter,
+    DocumentFile,
     count_documents,
-    read_tables,
+    documents_file,
 )
-from hornbook.data.engine import cores, ordered_map
 from hornbook.data.filter.expression import evaluate
 from hornbook.data.filter.rules import Rule, decide, rules, with_preset
 from hornbook.data.filter.statistics import measure
 from hornbook.data.filter.weblines import keep_c4_lines
 from hornbook.data.filter.webstatistics import measure_web
 from hornbook.data.funnel import Tally
+from hornbook.data.units import (
+    THREADS,
+    UNIT_BYTES,
+    DocumentUnit,
+    document_units,
+    each_unit,
+    join_numbers,
+    write_numbers,
+)
 
 HEAD_LINES = 12
 COMMENT = re.compile(r"\s*(#|//|/\*|\*|--|;|%|<!--|\"\"\"|''')")
@@ -61,7 +68,7 @@ def filter_documents(
 
     with Progress("filter", count_documents(documents), "doc") as progress:
         units = document_units(documents)
-        for facts, earlier in each_unit(work, units, out, threads(), UNIT_BYTES):
+        for facts, earlier in each_unit(work, units, out, THREADS, UNIT_BYTES):
             tally.add(facts)
             progress.advance(facts["documents_in"], earlier=earlier)
             done += 1
@@ -86,7 +93,7 @@ def filter_unit(
             writer.write_table(kept)
             stored = {"id": table.column("id"), **columns, "reason": reasons[verdict]}
             numbers.append(pa.table(stored))
-    write_numbers(out, number, pa.concat_tables(numbers))
+    write_numbers(out, number, numbers)
     return tally.facts()
 
 

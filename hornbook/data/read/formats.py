@@ -58,9 +58,7 @@ def _by_suffix(
     suffix = suffixes[-1] if suffixes else ""
     settings = source if isinstance(source, FilesSource) else FilesSource(path="")
     if suffix == ".jsonl":
-        yield from read_jsonl(
-            found.path, stream, settings.text_key, skip, found.first
-        )
+        yield from read_jsonl(found.path, stream, settings.text_key, skip, found.first)
     elif suffix == ".csv":
         yield from read_csv(found.path, stream, settings.text_key, skip)
     elif suffix == ".parquet":

@@ -103,7 +103,9 @@ def cut_file(
                 yield from _spans(found, handle, unit_bytes)
             elif suffixes[-1:] == [".parquet"]:
                 yield from _row_groups(found, handle, unit_bytes)
-            elif unpack and suffixes[-2:-1] == [".jsonl"] and suffixes[-1] in COMPRESSED:
+            elif (
+                unpack and suffixes[-2:-1] == [".jsonl"] and suffixes[-1] in COMPRESSED
+            ):
                 yield from _pieces(found, handle, unit_bytes, skip)
             else:
                 yield found
@@ -115,7 +117,7 @@ def _spans(found: SourceFile, handle: IO[bytes], unit_bytes: int) -> Iterator[Sp
     """Cut behind the first line end after each ``unit_bytes``; counts the lines before."""
     start = stop = lines = 0
     first = 1
-    while block := handle.read(BLOCK):
+    while block := handle.read(min(BLOCK, unit_bytes)):
         lines += block.count(b"\n")
         stop += len(block)
         if stop - start < unit_bytes:

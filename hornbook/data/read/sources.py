@@ -39,7 +39,9 @@ class SourceFile:
     source: str
     path: str
     file: Path
-    first: int = 1  # the number of its first line or row, if it is part of a larger file
+    first: int = (
+        1  # the number of its first line or row, if it is part of a larger file
+    )
     groups: tuple[int, int] | None = None  # row groups of a Parquet file, if not all
 
     def size(self) -> int:
