@@ -14,6 +14,7 @@ lists them.
 
 import hashlib
 import platform
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,6 +35,9 @@ from hornbook.core.files import (
     write_json,
 )
 from hornbook.recipe import Recipe
+
+UNITS = "units"  # where a stage notes which of its pieces are done
+NOTES = ("intent.json", "manifest.json", UNITS)  # about a result, not part of it
 
 
 @dataclass(frozen=True)
@@ -127,10 +131,12 @@ def execute(plan: Plan, recipe: Recipe, run: Path, device: str) -> dict[str, Any
         "starts": earlier["starts"] + 1,
         "versions": versions(),
     }
-    intent.unlink()
     manifest["files"] = _inventory(partial)
     write_json(partial / "manifest.json", manifest)
     publish_directory(partial, run / stage.name)
+    # Only now: killed at any moment before, the stage finds all that it has done.
+    (run / stage.name / intent.name).unlink()
+    shutil.rmtree(run / stage.name / UNITS, ignore_errors=True)
     return manifest
 
 
@@ -240,11 +246,13 @@ def _note_time(intent: Path, earlier: dict[str, Any], spent: float) -> None:
 
 
 def _inventory(directory: Path) -> dict[str, dict[str, Any]]:
-    return {
-        path.relative_to(directory).as_posix(): {
-            "bytes": path.stat().st_size,
-            "sha256": sha256(path),
-        }
+    names = {
+        path.relative_to(directory): path
         for path in sorted(directory.rglob("*"))
         if path.is_file()
+    }
+    return {
+        name.as_posix(): {"bytes": path.stat().st_size, "sha256": sha256(path)}
+        for name, path in names.items()
+        if name.parts[0] not in NOTES
     }

@@ -16,6 +16,7 @@ from hornbook.data.config import (
     HubSource,
     Source,
 )
+from hornbook.data.pool import at
 from hornbook.data.read.compressed import BrokenStream, open_stream
 from hornbook.data.read.decode import NotText, decode
 from hornbook.data.read.epub import read_epub
@@ -42,6 +43,7 @@ MAX_FILE_BYTES = (
 )  # a file that is one document; those of records may be any size
 MAX_LINE_BYTES = 64 << 20  # one .jsonl record
 COMPRESSED = (".gz", ".zst", ".lz4")
+PDF_SECONDS = 60.0  # for one file
 PROSE = ("", "text", "html")  # languages of files that may be mended as prose
 # Records read before their pages are judged together, and characters that end it sooner.
 CRAWL_BATCH, CRAWL_CHARACTERS = 64, 32 << 20
@@ -69,7 +71,7 @@ def read_file(
         if isinstance(found, CodeFile) and isinstance(source, GitSource):
             yield from read_code(found, source, skip, note)
             return
-        with open(found.file, "rb", SAMPLE_BYTES) as handle:
+        with found.open() as handle:
             if isinstance(source, CrawlSource | CommonCrawlSource):
                 yield from _crawl(found, handle, source, filters, skip, note)
             else:
@@ -117,14 +119,14 @@ def _by_suffix(
         suffixes.pop()
     suffix = suffixes[-1] if suffixes else ""
     if suffix in (".jsonl", ".ndjson"):
-        yield from read_jsonl(found.path, stream, settings.text_key, skip)
+        yield from read_jsonl(found.path, stream, settings.text_key, skip, found.first)
     elif suffix == ".json":
         yield from _json(found, stream, settings, skip)
     elif suffix in (".csv", ".tsv"):
         place = (found.path, stream, settings.text_key, skip, settings.encoding)
         yield from read_csv(*place)
     elif suffix == ".parquet":
-        yield from read_parquet(found.path, handle, settings.text_key, skip)
+        yield from read_parquet(found, handle, settings.text_key, skip)
     elif suffix in (".html", ".htm", ".xhtml"):
         pages = _pages(found, stream, skip)
         yield from page_texts(pages, settings.html, filters, skip)
@@ -217,6 +219,7 @@ def _pdf(found: SourceFile, stream: IO[bytes], skip: Skip) -> Texts:
     if raw is None:
         return
     try:
+        at(found.path, "reading a PDF", PDF_SECONDS)
         yield found.path, pdf_text(raw)
     except BadPdf as error:
         skip(found.path, str(error))
@@ -232,9 +235,14 @@ def _pages(found: SourceFile, stream: IO[bytes], skip: Skip) -> Texts:
         skip(found.path, str(error))
 
 
-def read_jsonl(path: str, handle: IO[bytes], text_key: str, skip: Skip) -> Texts:
-    """``(path:line, text)`` of each record of a JSON-lines file, one line in memory."""
-    for number, line in enumerate(bounded_lines(handle), start=1):
+def read_jsonl(
+    path: str, handle: IO[bytes], text_key: str, skip: Skip, first: int = 1
+) -> Texts:
+    """``(path:line, text)`` of each record of a JSON-lines file, one line in memory.
+
+    ``first`` is the number of the first line.
+    """
+    for number, line in enumerate(bounded_lines(handle), start=first):
         place = f"{path}:{number}"
         if line is None:
             skip(place, f"line longer than {MAX_LINE_BYTES >> 20} MiB")

@@ -4,63 +4,53 @@ Kept in ``sources.parquet`` beside the documents, one row for each document of w
 something is known, in their order.
 """
 
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-FACTS = ("url", "licence", "language", "mended")
-SCHEMA = pa.schema([(name, pa.string()) for name in ("id", *FACTS)])
-COUNTED = ("licence", "language", "mended")  # few values, so the funnel can show them
-ROWS = 20_000
 FILE = "sources.parquet"
+SCHEMA = pa.schema(
+    [(name, pa.string()) for name in ("id", "url", "licence", "language", "mended")]
+)
+COUNTED = ("licence", "language", "mended")  # few values, so the funnel can show them
+
+Counts = dict[str, dict[str, dict[str, int]]]  # fact -> value -> documents and bytes
 
 
-class OriginWriter:
-    """Writes facts of documents into a directory; there is no file where nothing is known."""
+class Origins:
+    """Collects what is known of a unit's documents."""
 
-    def __init__(self, directory: Path) -> None:
-        self._path = directory / FILE
+    def __init__(self) -> None:
         self._rows: list[dict[str, str]] = []
-        self._writer: pq.ParquetWriter | None = None
-        self.counts: dict[str, dict[str, dict[str, int]]] = {}
+        self.counts: Counts = {}
 
-    def __enter__(self) -> "OriginWriter":
-        return self
-
-    def write(self, document: str, size: int, facts: dict[str, str]) -> None:
+    def add(self, document: str, size: int, facts: dict[str, str]) -> None:
         """Keep what is known of the document of that id, and count it by its ``size``."""
         if not facts:
             return
+        self._rows.append({"id": document, **facts})
         for name in COUNTED:
             if value := facts.get(name):
-                counts = self.counts.setdefault(name, {}).setdefault(
-                    value, {"documents": 0, "bytes": 0}
-                )
-                counts["documents"] += 1
-                counts["bytes"] += size
-        self._rows.append({"id": document, **facts})
-        if len(self._rows) >= ROWS:
-            self._flush()
+                one = {value: {"documents": 1, "bytes": size}}
+                add_counts(self.counts, {name: one})
 
-    def facts(self) -> dict[str, Any]:
-        """Documents and bytes by licence, language and repair, the largest first."""
-        return {
-            name: dict(
-                sorted(by.items(), key=lambda item: (-item[1]["bytes"], item[0]))
-            )
-            for name, by in self.counts.items()
-        }
+    def tables(self) -> list[pa.Table]:
+        """The rows as a table; none where nothing is known."""
+        return [pa.Table.from_pylist(self._rows, SCHEMA)] if self._rows else []
 
-    def _flush(self) -> None:
-        if self._writer is None:
-            self._writer = pq.ParquetWriter(self._path, SCHEMA, compression="zstd")
-        self._writer.write_table(pa.Table.from_pylist(self._rows, SCHEMA))
-        self._rows = []
 
-    def __exit__(self, *error: object) -> None:
-        if self._rows and error[0] is None:
-            self._flush()
-        if self._writer is not None:
-            self._writer.close()
+def add_counts(counts: Counts, more: Counts) -> None:
+    """Add ``more`` to ``counts``."""
+    for name, values in more.items():
+        for value, numbers in values.items():
+            known = counts.setdefault(name, {}).setdefault(value, {})
+            for what, number in numbers.items():
+                known[what] = known.get(what, 0) + number
+
+
+def shown(counts: Counts) -> dict[str, Any]:
+    """``counts`` with the largest first."""
+    return {
+        name: dict(sorted(by.items(), key=lambda item: (-item[1]["bytes"], item[0])))
+        for name, by in counts.items()
+    }

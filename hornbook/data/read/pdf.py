@@ -12,14 +12,13 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from hornbook.core.errors import UserError
-from hornbook.data.read.killable import Killable, Killed
+from hornbook.data.read.pdfpages import HYPHEN, page_lines
 
-SECONDS, MEMORY = 60, 2 << 30  # for one file
 EDGE_LINES = 2  # at the top and the bottom of a page, that may be a running head
 MIN_PAGES, MIN_SHARE = 3, 0.3  # on which such a line stands: odd and even pages differ
 GAP = 1.3  # times the usual distance of lines: more parts paragraphs
-HYPHENS = ("\x02", "\xad", "-")  # the first is PDFium's mark for one at a line's end
-BROKEN = re.compile("(\\w+)\x02(\\w+)")
+HYPHENS = (HYPHEN, "\xad", "-")
+BROKEN = re.compile(rf"(\w+){HYPHEN}(\w+)")
 ENDS = tuple(".!?:\"'”’»)")
 ITEM = re.compile(r"(?:[-•–*▪◦‣]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s")
 
@@ -51,9 +50,6 @@ class BadPdf(Exception):
     """A file no text comes out of; the message says why."""
 
 
-_read_pages = Killable("hornbook.data.read.pdfpages", SECONDS, MEMORY)
-
-
 def pdf_text(raw: bytes) -> str:
     """The text of a PDF; raises :class:`BadPdf`, and :class:`UserError` without PDFium."""
     if importlib.util.find_spec("pypdfium2") is None:
@@ -61,12 +57,10 @@ def pdf_text(raw: bytes) -> str:
             "Reading PDF files needs the package pypdfium2: pip install 'hornbook[pdf]'."
         )
     try:
-        answer = _read_pages(raw)
-    except Killed as error:
+        pages = page_lines(raw)
+    except Exception as error:  # whatever a hostile file provokes in the library
         raise BadPdf(f"a PDF that cannot be read ({error})") from None
-    if "error" in answer:
-        raise BadPdf(f"a PDF that cannot be read ({answer['error']})")
-    text = join_pages([[Line(*line) for line in page] for page in answer["pages"]])
+    text = join_pages([[Line(*line) for line in page] for page in pages])
     if not text.strip():
         raise BadPdf("a PDF without text (pictures of pages need recognition)")
     return text
@@ -164,7 +158,7 @@ def _goes_on(line: Line, edge: float, after: Line, pitch: float) -> bool:
 
 def _joined(text: str, more: str) -> str:
     if text.endswith(HYPHENS) and text[-2:-1].isalpha() and more[:1].islower():
-        return text[:-1] + "\x02" + more
+        return text[:-1] + HYPHEN + more
     return f"{text.rstrip(''.join(HYPHENS[:2]))} {more}"
 
 
@@ -176,4 +170,4 @@ def mend_hyphens(text: str) -> str:
         compound = f"{match[1]}-{match[2]}"
         return compound if compound in compounds else match[1] + match[2]
 
-    return BROKEN.sub(whole, text).replace("\x02", "").replace("\xad", "")
+    return BROKEN.sub(whole, text).replace(HYPHEN, "").replace("\xad", "")

@@ -1,8 +1,6 @@
-"""The lines of a PDF's pages, by PDFium, in a process that may be killed: see pdf.py."""
+"""The lines of a PDF's pages, by PDFium, which is written in C++: read in other processes."""
 
 from typing import Any
-
-from hornbook.data.read.killable import serve
 
 MAX_PAGES = 10_000
 MAX_CHARACTERS = 64 << 20  # of text: a small file can show one long text on many pages
@@ -11,15 +9,18 @@ HYPHEN = (
 )
 
 
-def page_lines(raw: bytes) -> Any:
-    """``{"pages": [[[text, left, bottom, right, top], ...], ...]}``, in points.
+BoxedLine = tuple[str, float, float, float, float]
+
+
+def page_lines(raw: bytes) -> list[list[BoxedLine]]:
+    """Of each page its lines: text, left, bottom, right, top, in points.
 
     Raises whatever the library does.
     """
     import pypdfium2
 
     document = pypdfium2.PdfDocument(raw)
-    pages: list[list[list[Any]]] = []
+    pages: list[list[BoxedLine]] = []
     left = MAX_CHARACTERS
     for number in range(min(len(document), MAX_PAGES)):
         page = document[number]
@@ -29,14 +30,14 @@ def page_lines(raw: bytes) -> Any:
             raise ValueError(f"more than {MAX_CHARACTERS >> 20} Mi characters")
         pages.append(_lines(text, pypdfium2.raw.FPDFText_GetUnicode))
         page.close()
-    return {"pages": pages}
+    return pages
 
 
-def _lines(text: Any, character_at: Any) -> list[list[Any]]:
+def _lines(text: Any, character_at: Any) -> list[BoxedLine]:
     """The lines of a page, each with the box from its first to its last character."""
     codes = [character_at(text.raw, n) for n in range(text.count_chars())]
     characters = ["" if code in (0, 0xFFFE) else chr(code) for code in codes]
-    lines: list[list[Any]] = []
+    lines: list[BoxedLine] = []
     start = 0
     for end, character in enumerate([*characters, "\n"]):
         if character not in ("\n", HYPHEN):
@@ -48,7 +49,7 @@ def _lines(text: Any, character_at: Any) -> list[list[Any]]:
             bottom, top = min(first[1], last[1]), max(first[3], last[3])
             words = " ".join(_whole(line).split())
             hyphen = HYPHEN if character == HYPHEN else ""
-            lines.append([words + hyphen, first[0], bottom, last[2], top])
+            lines.append((words + hyphen, first[0], bottom, last[2], top))
         start = end + 1
     return lines
 
@@ -56,7 +57,3 @@ def _lines(text: Any, character_at: Any) -> list[list[Any]]:
 def _whole(text: str) -> str:
     """``text`` with pairs of surrogates made the characters they stand for."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
-if __name__ == "__main__":
-    serve(page_lines)

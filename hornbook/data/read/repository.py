@@ -204,7 +204,8 @@ def _choose(
             continue
         file = folder if entry.blob else folder / entry.path
         licence = _nearest(licences, entry.path)
-        yield CodeFile(name, path, file, licence, entry.blob, entry.size)
+        facts = {"licence": licence, "blob": entry.blob, "bytes": entry.size}
+        yield CodeFile(name, path, file, **facts)
 
 
 def _refused(entry: Entry, source: GitSource) -> str:
@@ -265,7 +266,7 @@ def read_code(
         raw = (
             blob_bytes(found.file, found.blob, MAX_CODE_BYTES)
             if found.blob
-            else found.file.read_bytes()
+            else _on_disk(found)
         )
     except GitError as error:
         skip(found.path, f"cannot be read ({error})")
@@ -288,3 +289,8 @@ def read_code(
         return
     note(found.path, {"language": language, "licence": licence})
     yield found.path, text
+
+
+def _on_disk(found: CodeFile) -> bytes:
+    with found.open() as handle:
+        return handle.read(MAX_CODE_BYTES)

@@ -10,7 +10,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hornbook.data.read.sources import Skip
+from hornbook.data.read.sources import Skip, SourceFile
 
 MAX_FIELD_BYTES = 64 << 20
 SAMPLE_BYTES = 1 << 16
@@ -107,9 +107,11 @@ def _has_surrogates(text: str) -> bool:
     return False
 
 
-def read_parquet(path: str, handle: IO[bytes], text_key: str, skip: Skip) -> Texts:
-    """``(path:row, text)`` of each row of a Parquet file, one row group in memory."""
-    number = 0
+def read_parquet(
+    found: SourceFile, handle: IO[bytes], text_key: str, skip: Skip
+) -> Texts:
+    """``(path:row, text)`` of each row of a Parquet file, a thousand rows in memory."""
+    path, number = found.path, found.first - 1
     try:
         file = pq.ParquetFile(handle)
         schema = file.schema_arrow
@@ -120,7 +122,8 @@ def read_parquet(path: str, handle: IO[bytes], text_key: str, skip: Skip) -> Tex
         if not _is_text(kind):
             skip(path, f"the column is no text ('{text_key}' holds {str(kind)[:80]})")
             return
-        for batch in file.iter_batches(batch_size=1024, columns=[text_key]):
+        groups = range(*(found.groups or (0, file.num_row_groups)))
+        for batch in file.iter_batches(1024, groups, columns=[text_key]):
             for value in batch.column(0).to_pylist():
                 number += 1
                 text = _text(value)
@@ -128,8 +131,8 @@ def read_parquet(path: str, handle: IO[bytes], text_key: str, skip: Skip) -> Tex
                     skip(f"{path}:{number}", f"'{text_key}' is not a string")
                 else:
                     yield f"{path}:{number}", text
-    except (pa.ArrowException, OSError) as error:
-        skip(f"{path}:{number}", f"damaged Parquet ({error})")
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        skip(f"{path}:{number + 1}", f"damaged Parquet ({error})")
 
 
 def _is_text(kind: pa.DataType) -> bool:

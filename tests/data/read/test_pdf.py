@@ -1,12 +1,7 @@
 """PDF files made here by a real typesetter: their text comes back, hostile ones cost no run."""
 
-import os
 import random
 import re
-import signal
-import subprocess
-import sys
-import time
 
 import pytest
 
@@ -15,7 +10,6 @@ from hornbook.data.config import DataConfig, FilesSource
 from hornbook.data.documents import read_documents
 from hornbook.data.read import pdf, pdfpages
 from hornbook.data.read.extract import extract
-from hornbook.data.read.killable import Killable, Killed
 from hornbook.data.read.pdf import Line, join_pages, mend_hyphens, pdf_text
 
 needs_pdfium = pytest.mark.skipif(
@@ -79,7 +73,9 @@ def test_headings_and_lists_keep_their_lines():
 
 @needs_pdfium
 def test_columns_are_read_one_after_the_other():
-    setting = "#set page(columns: 2)\n#set par(justify: false, first-line-indent: 1.5em)\n"
+    setting = (
+        "#set page(columns: 2)\n#set par(justify: false, first-line-indent: 1.5em)\n"
+    )
     text = pdf_text(typeset(setting + "\n\n".join(SENTENCES[:12])))
     assert text.splitlines() == SENTENCES[:12]
 
@@ -112,74 +108,6 @@ def test_the_text_of_a_file_is_bounded(book, monkeypatch):
     monkeypatch.setattr(pdfpages, "MAX_CHARACTERS", 1000)
     with pytest.raises(ValueError, match="Mi characters"):
         pdfpages.page_lines(book)
-
-
-HOSTILE = """
-import os, signal, sys, time
-from hornbook.data.read.killable import serve
-def work(raw):
-    if raw == b"hang":
-        while True: pass
-    if raw == b"memory":
-        return len(bytearray(8 << 30))
-    if raw == b"crash":
-        os.kill(os.getpid(), signal.SIGSEGV)
-    if raw == b"exit":
-        os._exit(3)
-    if raw == b"raise":
-        raise ValueError("no good")
-    print("noise on the way")
-    return {"length": len(raw)}
-serve(work)
-"""
-
-
-@pytest.fixture
-def hostile(tmp_path, monkeypatch):
-    (tmp_path / "hostile_child.py").write_text(HOSTILE)
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.getcwd()}")
-    work = Killable("hostile_child", seconds=1, memory=1 << 30)
-    yield work
-    work.close()
-
-
-def test_whatever_the_work_does_costs_that_work_alone(hostile):
-    assert hostile(b"xyz") == {"length": 3}
-    with pytest.raises(Killed, match="longer than 1 s"):
-        hostile(b"hang")
-    assert hostile(b"x" * 10_000_000) == {"length": 10_000_000}
-    assert "1024 MiB" in hostile(b"memory")["error"]
-    with pytest.raises(Killed, match="crashed"):
-        hostile(b"crash")
-    with pytest.raises(Killed, match="ended early"):
-        hostile(b"exit")
-    assert hostile(b"raise") == {"error": "ValueError: no good"}
-    assert hostile(b"") == {"length": 0}
-
-
-def test_a_killed_parent_leaves_no_child_behind(hostile, tmp_path):
-    code = (
-        "from hornbook.data.read.killable import Killable\n"
-        "work = Killable('hostile_child', 1, 1 << 30)\n"
-        "work(b''); print(work._child.pid, flush=True); work(b'hang')\n"
-    )
-    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
-    assert parent.stdout
-    child = int(parent.stdout.readline())
-    parent.send_signal(signal.SIGKILL)
-    parent.wait()
-    deadline = time.monotonic() + 30
-    while _runs(child):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def _runs(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def page(*texts: str) -> list[Line]:
