@@ -34,6 +34,7 @@ from hornbook.data.read.tables import (
     read_parquet,
     wrong_key,
 )
+from hornbook.data.read.zstd import refuse_dictionary
 from hornbook.data.web.crawl import read_crawl
 from hornbook.data.web.html import BadPage, decode_page
 from hornbook.data.web.pages import page_texts
@@ -115,6 +116,7 @@ def _by_suffix(
     suffixes = [suffix.lower() for suffix in found.file.suffixes]
     stream: IO[bytes] = handle
     if suffixes and suffixes[-1] in COMPRESSED:
+        refuse_dictionary(handle)
         stream = open_stream(handle)  # type: ignore[assignment]
         suffixes.pop()
     suffix = suffixes[-1] if suffixes else ""
@@ -146,6 +148,7 @@ def _crawl(
     skip: Skip,
     note: Note,
 ) -> Texts:
+    refuse_dictionary(handle)
     records = read_crawl(found.path, handle, source.wat_titles, skip, note)
     while batch := _batch(records):
         html = [(path, text) for path, text, is_html in batch if is_html]

@@ -11,6 +11,7 @@ from itertools import pairwise
 MIN_WIDTH, MAX_WIDTH = 40, 100  # characters; outside them nobody wraps prose
 SLACK = 6  # characters a hand-made line may stay below the width
 MIN_FULL = 0.8  # of a paragraph's breaks: a hyphen or a long word may spoil some
+SHORT = 0.75  # of the width: a line that ends here, with room left, means to
 SAMPLE = 20_000  # lines that tell the width
 
 BETWEEN = re.compile(r"(\n(?:[ \t]*\n)+|\n[ \t]*\Z)")
@@ -54,8 +55,9 @@ def _joined(paragraph: str, width: int) -> str:
     if full < MIN_FULL * len(pairs):
         return paragraph
     joined = lines[0].rstrip()
-    for line in lines[1:]:
-        joined += _between(joined[-2:], line) + line.rstrip()
+    for line, after in pairs:
+        own = len(line) < SHORT * width and not _is_full(line, after, width)
+        joined += ("\n" if own else _between(joined[-2:], after)) + after.rstrip()
     return joined
 
 

@@ -26,7 +26,9 @@ def title_and_description(payload: bytes) -> str:
     description = next(filter(None, texts), "")
     if not (title or description):
         raise BadRecord("a metadata record without title or description")
-    return "\n".join(filter(None, (title, description)))
+    if description.startswith(title):  # many descriptions begin with the title
+        return description
+    return title if title.startswith(description) else f"{title}\n{description}"
 
 
 def _at(value: Any, *keys: str) -> Any:
