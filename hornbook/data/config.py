@@ -22,7 +22,7 @@ class StdlibSource(Settings, frozen=True, tag_field="kind", tag="python-stdlib")
 
 
 # How the main text is taken from HTML: a fast way, a careful one, or the careful one only
-# for pages whose text by the fast one passes the filters.
+# for pages whose text by the fast one passes the filters and looks like a list of links.
 HtmlMode = Literal["fast", "careful", "two-pass"]
 
 
