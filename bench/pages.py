@@ -20,10 +20,10 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from bench.measure import DATA, bar, cpu, finish  # noqa: E402
-from hornbook.data.config import FilterConfig  # noqa: E402
-from hornbook.data.web.html import careful_text, fast_text  # noqa: E402
-from hornbook.data.web.pages import page_texts  # noqa: E402
+from bench.measure import DATA, bar, cpu, finish
+from hornbook.data.config import FilterConfig
+from hornbook.data.web.html import careful_text, fast_text
+from hornbook.data.web.pages import page_texts
 
 Pages = dict[str, str]
 WORD = re.compile(r"\w+")
