@@ -41,7 +41,7 @@ def data_stages(recipe: Recipe) -> list[Stage]:
 
     Each reads the documents that the one before it left.
     """
-    optional = ("classify", "decontaminate", "mixture")
+    optional = ("classify", "decontaminate")
     names = [n for n in CURATION if n not in optional or getattr(recipe.data, n)]
     return [
         Stage(
@@ -55,9 +55,7 @@ def data_stages(recipe: Recipe) -> list[Stage]:
     ]
 
 
-CURATION = (
-    *("extract", "filter", "dedup", "classify", "decontaminate", "mixture", "split"),
-)
+CURATION = (*("extract", "filter", "dedup", "classify", "decontaminate", "split"),)
 TABLES = {
     "extract": ("sources", "clean"),
     "filter": ("filters",),
@@ -84,7 +82,6 @@ def _curate(name: str, before: str) -> Callable[[Task], dict[str, Any]]:
         from hornbook.data.decontaminate import decontaminate
         from hornbook.data.dedup.stage import dedup
         from hornbook.data.filter.filters import filter_documents
-        from hornbook.data.mixture import mix_sources
         from hornbook.data.read.extract import extract
 
         data = task.recipe.data
@@ -95,7 +92,6 @@ def _curate(name: str, before: str) -> Callable[[Task], dict[str, Any]]:
             "dedup": (dedup, data.dedup),
             "classify": (classify, data.classify),
             "decontaminate": (decontaminate, data.decontaminate),
-            "mixture": (mix_sources, data.mixture),
             "split": (splitting.split, data.split),
         }
         function, settings = functions[name]
@@ -180,6 +176,7 @@ def _dpo(task: Task) -> dict[str, Any]:
 def _pretrain_settings(recipe: Recipe) -> dict[str, Any]:
     return {
         "seed": recipe.seed,
+        "data": {t: to_table(recipe.data)[t] for t in ("mixture", "packing")},
         "model": to_table(recipe.model),
         "pretrain": _weights_depend_on(recipe.pretrain),
     }

@@ -165,12 +165,14 @@ class ClassifyConfig(Settings, frozen=True):
 
 
 class MixtureConfig(Settings, frozen=True):
-    """How much of each source: by weight of its name, or by size and temperature."""
+    """How much of each source training sees: by weight of its name, or by size.
+
+    The mix is made while training, so that another needs no new shards.
+    """
 
     weights: dict[str, NonNegativeFloat] = {}  # noqa: RUF012  (msgspec copies it)
     temperature: Positive = 1.0  # above 1 evens the sources' sizes out
     max_epochs: Positive = 4.0  # no source is seen more often
-    bytes: NonNegative = 0  # how much in total; 0 means as much as there is
 
 
 class SplitConfig(Settings, frozen=True):
@@ -192,5 +194,8 @@ class DataConfig(Settings, frozen=True):
     dedup: DedupConfig = DedupConfig()
     classify: ClassifyConfig | None = None
     decontaminate: DecontaminateConfig | None = None
-    mixture: MixtureConfig | None = None
     split: SplitConfig = SplitConfig()
+    mixture: MixtureConfig | None = None
+    # What a training sample is: a window of the running text, or whole documents side by
+    # side that do not see each other.
+    packing: Literal["windows", "documents"] = "windows"

@@ -5,11 +5,12 @@ Each document is followed by ``<|endoftext|>``. A directory of shards holds
     tokens-00000.npy ...  the ids, uint16 where the vocabulary allows it, else uint32
     offsets.npy           int64: document i is offsets[i]:offsets[i + 1] of the sequence
     ids.npy               the documents' ids, to tell where a token came from
-    index.json            counts, bytes of text, and the SHA-256 of each file
+    index.json            counts, documents per source, bytes of text, SHA-256 of each file
 """
 
 import struct
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -20,7 +21,7 @@ from hornbook.core.files import read_json, sha256, write_json
 from hornbook.core.progress import Progress
 from hornbook.data.documents import count_documents, read_tables
 
-FORMAT = "hornbook-shards-1"
+FORMAT = "hornbook-shards-2"
 SHARD_TOKENS = 1 << 28
 END_OF_TEXT = "<|endoftext|>"
 
@@ -53,18 +54,20 @@ def write_shards(documents: Path, tokenizer: Encoder, out: Path) -> dict[str, An
     out.mkdir(parents=True, exist_ok=True)
     lengths: list[int] = []
     ids: list[str] = []
+    sources: dict[str, int] = {}
     size = 0
     with (
         _TokenFiles(out, dtype) as files,
         Progress("tokenize", count_documents(documents), "doc") as progress,
     ):
-        for table in read_tables(documents, ["id", "text"]):
+        for table in read_tables(documents, ["id", "source", "text"]):
             texts = table.column("text").to_pylist()
             for tokens in tokenizer.encode_many(texts):
                 files.write(tokens.astype(dtype))
                 files.write(end)
                 lengths.append(len(tokens) + 1)
             ids += table.column("id").to_pylist()
+            _count_sources(table.column("source").to_pylist(), sources)
             size += sum(len(text.encode()) for text in texts)
             progress.advance(len(texts), note=f"{files.total:,} tokens")
     np.save(out / "offsets.npy", np.cumsum([0, *lengths], dtype=np.int64))
@@ -77,6 +80,7 @@ def write_shards(documents: Path, tokenizer: Encoder, out: Path) -> dict[str, An
         "documents": len(lengths),
         "tokens": files.total,
         "bytes": size,
+        "sources": sources,
         "shards": files.written,
         "sha256": {name: sha256(out / name) for name in ("offsets.npy", "ids.npy")},
     }
@@ -95,6 +99,14 @@ def write_shards(documents: Path, tokenizer: Encoder, out: Path) -> dict[str, An
         "bytes": size,
         "bytes_per_token": size / max(files.total, 1),
     }
+
+
+def _count_sources(column: list[str], sources: dict[str, int]) -> None:
+    """Add the documents of each source; all of one must come before any of the next."""
+    for name, documents in groupby(column):
+        if name in sources and name != next(reversed(sources)):
+            raise ValueError(f"documents of the source '{name}' lie in two places")
+        sources[name] = sources.get(name, 0) + sum(1 for _ in documents)
 
 
 class _TokenFiles:
@@ -196,6 +208,15 @@ class Shards:
     def documents(self) -> int:
         """How many documents there are."""
         return len(self.offsets) - 1
+
+    @property
+    def sources(self) -> dict[str, range]:
+        """The documents of each source: those of one lie together."""
+        spans, start = {}, 0
+        for name, count in self.index["sources"].items():
+            spans[name] = range(start, start + count)
+            start += count
+        return spans
 
     @property
     def bytes(self) -> int:
