@@ -50,7 +50,7 @@ def data_stages(recipe: Recipe) -> list[Stage]:
             _data_settings(*TABLES.get(name, (name,))),
             _curate(name, before),
             _outside if not before else lambda recipe: None,
-            resumable=name in ("extract", "filter"),
+            resumable=name in ("extract", "filter", "split"),
         )
         for before, name in zip(("", *names), names, strict=False)
     ]

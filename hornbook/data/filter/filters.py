@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from hornbook.core.progress import Progress
 from hornbook.data.arrow import column_texts, text_sizes
@@ -37,6 +38,7 @@ from hornbook.data.units import (
 )
 
 HEAD_LINES = 12
+HEAD_CHARACTERS = 2000
 COMMENT = re.compile(r"\s*(#|//|/\*|\*|--|;|%|<!--|\"\"\"|''')")
 GENERATED = re.compile(
     r"auto-?generated|automatically generated|@generated|do not (edit|modify)"
@@ -47,7 +49,7 @@ GENERATED = re.compile(
 
 def looks_generated(text: str) -> bool:
     """Whether a comment within the first lines says that a program wrote the file."""
-    head = text[:2000].split("\n")[:HEAD_LINES]
+    head = text[:HEAD_CHARACTERS].split("\n")[:HEAD_LINES]
     return any(COMMENT.match(line) and GENERATED.search(line) for line in head)
 
 
@@ -103,9 +105,19 @@ def measure_table(table: pa.Table, config: FilterConfig) -> dict[str, np.ndarray
     The web rules' numbers cost most, and are only there when such a rule is asked for.
     """
     texts = column_texts(table)
-    heads = [looks_generated(text) for text in table.column("text").to_pylist()]
-    columns = measure(texts) | {"generated": np.array(heads, np.float64)}
+    columns = measure(texts) | {"generated": _generated(texts)}
     return columns | (measure_web(texts) if needs_web(config) else {})
+
+
+def _generated(texts: pa.LargeStringArray) -> np.ndarray:
+    """:func:`looks_generated` of each; only texts that hold one of its words are looked at."""
+    words = "generated|do not (edit|modify)"
+    heads = pc.utf8_slice_codeunits(texts, 0, HEAD_CHARACTERS)  # type: ignore
+    maybe = pc.match_substring_regex(heads, words, ignore_case=True)  # type: ignore
+    found = np.zeros(len(texts))
+    for row in np.flatnonzero(maybe.to_numpy(zero_copy_only=False)).tolist():
+        found[row] = looks_generated(heads[row].as_py())
+    return found
 
 
 def needs_web(config: FilterConfig) -> bool:

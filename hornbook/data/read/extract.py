@@ -143,15 +143,18 @@ def extract_unit(
             try:
                 at(file.path)
                 for path, raw in read_file(file, source, config.filters, tally.skip):
-                    if not raw.isascii():  # a lone surrogate cannot be written
-                        raw = raw.encode("utf-8", "replace").decode()
+                    raw, size = _encodable(raw)
+                    tally.take(1, size)
                     text = clean(raw, config.clean)
-                    tally.take(1, utf8_size(raw))
                     document = Document(document_id(name, path), name, path, text)
-                    _add(document, writer, tally)
+                    if text and not text.isspace():
+                        writer.write(document)
+                    else:
+                        tally.drop(document, "empty")
                     alive()
             except GivenUp as error:
                 tally.skip(file.path, str(error))
+    tally.keep(writer.documents, writer.bytes)
     return {
         "source": name,
         "size": unit.size,
@@ -160,12 +163,13 @@ def extract_unit(
     }
 
 
-def _add(document: Document, writer: DocumentFile, tally: Tally) -> None:
-    if not document.text or document.text.isspace():
-        tally.drop(document, "empty")
-        return
-    tally.keep(1, utf8_size(document.text))
-    writer.write(document)
+def _encodable(text: str) -> tuple[str, int]:
+    """A text that can be written, and its bytes: a lone surrogate becomes a ``?``."""
+    try:
+        return text, utf8_size(text)
+    except UnicodeEncodeError:
+        encoded = text.encode("utf-8", "replace")
+        return encoded.decode(), len(encoded)
 
 
 def _nothing_came(source: str, tally: Tally) -> str:

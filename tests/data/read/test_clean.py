@@ -5,11 +5,12 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from ftfy.badness import BADNESS_RE, is_bad
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hornbook.data.config import CleanConfig
-from hornbook.data.read.clean import clean, fix_mojibake, normalize
+from hornbook.data.read.clean import clean, fix_mojibake, is_suspect, normalize
 from hornbook.data.read.decode import NotText, decode
 
 
@@ -110,3 +111,19 @@ def test_encodings_are_recognised(raw, suffix, text, encoding):
 def test_what_is_no_text_is_refused_with_a_reason(raw):
     with pytest.raises(NotText, match=r"\w"):
         decode(raw)
+
+
+@settings(max_examples=2000)
+@given(
+    st.text(
+        st.one_of(
+            st.sampled_from(sorted(set(BADNESS_RE.pattern))),
+            st.sampled_from("ab Z.\n\x85\xa0\xadÂÃØŒœДяЂўΘ日本한"),
+            st.characters(min_codepoint=0x80, max_codepoint=0x17F),
+            st.characters(exclude_categories=["Cs"]),
+        ),
+        max_size=12,
+    )
+)
+def test_the_quick_look_for_mojibake_finds_what_ftfys_own_finds(text):
+    assert is_suspect(text) == is_bad(text)
