@@ -14,8 +14,10 @@ lists them.
 
 import hashlib
 import platform
+import shutil
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -34,6 +36,9 @@ from hornbook.core.files import (
     write_json,
 )
 from hornbook.recipe import Recipe
+
+UNITS = "units"  # where a stage notes which of its pieces are done
+NOTES = ("intent.json", "manifest.json", UNITS)  # about a result, not part of it
 
 
 @dataclass(frozen=True)
@@ -127,10 +132,12 @@ def execute(plan: Plan, recipe: Recipe, run: Path, device: str) -> dict[str, Any
         "starts": earlier["starts"] + 1,
         "versions": versions(),
     }
-    intent.unlink()
     manifest["files"] = _inventory(partial)
     write_json(partial / "manifest.json", manifest)
     publish_directory(partial, run / stage.name)
+    # Only now: killed at any moment before, the stage finds all that it has done.
+    (run / stage.name / intent.name).unlink()
+    shutil.rmtree(run / stage.name / UNITS, ignore_errors=True)
     return manifest
 
 
@@ -240,11 +247,18 @@ def _note_time(intent: Path, earlier: dict[str, Any], spent: float) -> None:
 
 
 def _inventory(directory: Path) -> dict[str, dict[str, Any]]:
-    return {
-        path.relative_to(directory).as_posix(): {
-            "bytes": path.stat().st_size,
-            "sha256": sha256(path),
+    names = sorted(
+        path.relative_to(directory)
+        for path in directory.rglob("*")
+        if path.is_file() and path.relative_to(directory).parts[0] not in NOTES
+    )
+
+    def facts(name: Path) -> dict[str, Any]:
+        path = directory / name
+        return {"bytes": path.stat().st_size, "sha256": sha256(path)}
+
+    with ThreadPoolExecutor() as pool:
+        return {
+            name.as_posix(): found
+            for name, found in zip(names, pool.map(facts, names), strict=True)
         }
-        for path in sorted(directory.rglob("*"))
-        if path.is_file()
-    }

@@ -50,6 +50,7 @@ def data_stages(recipe: Recipe) -> list[Stage]:
             _data_settings(*TABLES.get(name, (name,))),
             _curate(name, before),
             _outside if not before else lambda recipe: None,
+            resumable=name in ("extract", "filter", "split"),
         )
         for before, name in zip(("", *names), names, strict=False)
     ]
@@ -129,7 +130,6 @@ def _shards(task: Task) -> dict[str, Any]:
     tokenizer = load_tokenizer(task.input("tokenizer"))
     facts = {}
     for side in ("train", "validation"):
-        (task.out / side).mkdir()
         facts[side] = write_shards(
             task.input("split") / side, tokenizer, task.out / side
         )
@@ -139,7 +139,7 @@ def _shards(task: Task) -> dict[str, Any]:
 TOKENIZER = Stage(
     "tokenizer", ("split",), lambda r: {"tokenizer": to_table(r.tokenizer)}, _tokenizer
 )
-SHARDS = Stage("shards", ("split", "tokenizer"), lambda r: {}, _shards)
+SHARDS = Stage("shards", ("split", "tokenizer"), lambda r: {}, _shards, resumable=True)
 
 
 # --------------------------------------------------------------------------------- training

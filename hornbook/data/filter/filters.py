@@ -10,26 +10,35 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 
 from hornbook.core.progress import Progress
 from hornbook.data.arrow import column_texts, text_sizes
 from hornbook.data.config import FilterConfig
 from hornbook.data.documents import (
     Document,
-    DocumentWriter,
+    DocumentFile,
     count_documents,
-    read_tables,
+    documents_file,
 )
-from hornbook.data.engine import cores, ordered_map
 from hornbook.data.filter.expression import evaluate
 from hornbook.data.filter.rules import Rule, decide, rules, with_preset
 from hornbook.data.filter.statistics import measure
 from hornbook.data.filter.weblines import keep_c4_lines
 from hornbook.data.filter.webstatistics import measure_web
 from hornbook.data.funnel import Tally
+from hornbook.data.units import (
+    THREADS,
+    UNIT_BYTES,
+    DocumentUnit,
+    document_units,
+    each_unit,
+    join_numbers,
+    write_numbers,
+)
 
 HEAD_LINES = 12
+HEAD_CHARACTERS = 2000
 COMMENT = re.compile(r"\s*(#|//|/\*|\*|--|;|%|<!--|\"\"\"|''')")
 GENERATED = re.compile(
     r"auto-?generated|automatically generated|@generated|do not (edit|modify)"
@@ -40,7 +49,7 @@ GENERATED = re.compile(
 
 def looks_generated(text: str) -> bool:
     """Whether a comment within the first lines says that a program wrote the file."""
-    head = text[:2000].split("\n")[:HEAD_LINES]
+    head = text[:HEAD_CHARACTERS].split("\n")[:HEAD_LINES]
     return any(COMMENT.match(line) and GENERATED.search(line) for line in head)
 
 
@@ -53,35 +62,40 @@ def filter_documents(
     ``reason`` (empty when kept). Under C4's rules the kept documents lose some lines.
     """
     config = with_preset(config)
+    tally = Tally("filter")
+    done = 0
+
+    def work(number: int, unit: DocumentUnit) -> dict[str, Any]:
+        return filter_unit(number, unit, config, out)
+
+    with Progress("filter", count_documents(documents), "doc") as progress:
+        units = document_units(documents)
+        for facts, earlier in each_unit(work, units, out, THREADS, UNIT_BYTES):
+            tally.add(facts)
+            progress.advance(facts["documents_in"], earlier=earlier)
+            done += 1
+    join_numbers(out, done)
+    return tally.facts()
+
+
+def filter_unit(
+    number: int, unit: DocumentUnit, config: FilterConfig, out: Path
+) -> dict[str, Any]:
+    """Measure and judge one unit's documents; write its kept ones and its numbers."""
     asked = rules(config) if config.enabled else []
     reasons = np.array([*(rule.reason for rule in asked), "own rule", ""])
     tally = Tally("filter")
-    statistics: pq.ParquetWriter | None = None
-    with (
-        DocumentWriter(out) as writer,
-        Progress("filter", count_documents(documents), "doc") as progress,
-    ):
-        measured = ordered_map(
-            lambda table: (table, measure_table(table, config)),
-            read_tables(documents),
-            cores(),
-            processes=False,
-        )
-        for table, columns in measured:
+    numbers: list[pa.Table] = []
+    with DocumentFile(documents_file(out, number)) as writer:
+        for table in unit.tables():
+            columns = measure_table(table, config)
             verdict = judge(columns, asked, config)
             kept = _shorten(table.filter(pa.array(verdict < 0)), config)
             _count(table, kept, reasons[verdict], tally)
             writer.write_table(kept)
-            numbers = pa.table(
-                {"id": table.column("id"), **columns, "reason": reasons[verdict]}
-            )
-            if statistics is None:
-                path = out / "statistics.parquet"
-                statistics = pq.ParquetWriter(path, numbers.schema, compression="zstd")
-            statistics.write_table(numbers)
-            progress.advance(table.num_rows)
-    if statistics is not None:
-        statistics.close()
+            stored = {"id": table.column("id"), **columns, "reason": reasons[verdict]}
+            numbers.append(pa.table(stored))
+    write_numbers(out, number, numbers)
     return tally.facts()
 
 
@@ -91,9 +105,19 @@ def measure_table(table: pa.Table, config: FilterConfig) -> dict[str, np.ndarray
     The web rules' numbers cost most, and are only there when such a rule is asked for.
     """
     texts = column_texts(table)
-    heads = [looks_generated(text) for text in table.column("text").to_pylist()]
-    columns = measure(texts) | {"generated": np.array(heads, np.float64)}
+    columns = measure(texts) | {"generated": _generated(texts)}
     return columns | (measure_web(texts) if needs_web(config) else {})
+
+
+def _generated(texts: pa.LargeStringArray) -> np.ndarray:
+    """:func:`looks_generated` of each; only texts that hold one of its words are looked at."""
+    words = "generated|do not (edit|modify)"
+    heads = pc.utf8_slice_codeunits(texts, 0, HEAD_CHARACTERS)  # type: ignore
+    maybe = pc.match_substring_regex(heads, words, ignore_case=True)  # type: ignore
+    found = np.zeros(len(texts))
+    for row in np.flatnonzero(maybe.to_numpy(zero_copy_only=False)).tolist():
+        found[row] = looks_generated(heads[row].as_py())
+    return found
 
 
 def needs_web(config: FilterConfig) -> bool:

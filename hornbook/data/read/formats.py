@@ -32,7 +32,7 @@ def read_file(
 ) -> Texts:
     """``(path, text)`` of every document in a file; what cannot be read goes to ``skip``."""
     try:
-        with open(found.file, "rb") as handle:
+        with found.open() as handle:
             if isinstance(source, CrawlSource):
                 yield from _crawl(found, handle, source, filters, skip)
             else:
@@ -58,11 +58,11 @@ def _by_suffix(
     suffix = suffixes[-1] if suffixes else ""
     settings = source if isinstance(source, FilesSource) else FilesSource(path="")
     if suffix == ".jsonl":
-        yield from read_jsonl(found.path, stream, settings.text_key, skip)
+        yield from read_jsonl(found.path, stream, settings.text_key, skip, found.first)
     elif suffix == ".csv":
         yield from read_csv(found.path, stream, settings.text_key, skip)
     elif suffix == ".parquet":
-        yield from read_parquet(found.path, handle, settings.text_key, skip)
+        yield from read_parquet(found, handle, settings.text_key, skip)
     elif suffix in (".html", ".htm", ".xhtml"):
         pages = _pages(found, stream, skip)
         yield from page_texts(pages, settings.html, filters, skip)
@@ -125,9 +125,14 @@ def _pages(found: SourceFile, stream: IO[bytes], skip: Skip) -> Texts:
         skip(found.path, str(error))
 
 
-def read_jsonl(path: str, handle: IO[bytes], text_key: str, skip: Skip) -> Texts:
-    """``(path:line, text)`` of each record of a JSON-lines file, one line in memory."""
-    for number, line in enumerate(bounded_lines(handle), start=1):
+def read_jsonl(
+    path: str, handle: IO[bytes], text_key: str, skip: Skip, first: int = 1
+) -> Texts:
+    """``(path:line, text)`` of each record of a JSON-lines file, one line in memory.
+
+    ``first`` is the number of the first line.
+    """
+    for number, line in enumerate(bounded_lines(handle), start=first):
         place = f"{path}:{number}"
         if line is None:
             skip(place, f"line longer than {MAX_LINE_BYTES >> 20} MiB")
@@ -190,21 +195,24 @@ def read_csv(path: str, handle: IO[bytes], text_key: str, skip: Skip) -> Texts:
     lines.detach()
 
 
-def read_parquet(path: str, handle: IO[bytes], text_key: str, skip: Skip) -> Texts:
-    """``(path:row, text)`` of each row of a Parquet file, one row group in memory."""
-    number = 0
+def read_parquet(
+    found: SourceFile, handle: IO[bytes], text_key: str, skip: Skip
+) -> Texts:
+    """``(path:row, text)`` of each row of a Parquet file, a thousand rows in memory."""
+    path, number = found.path, found.first - 1
     try:
         file = pq.ParquetFile(handle)
         names = file.schema_arrow.names
         if text_key not in names:
             skip(path, _wrong_key(text_key, dict.fromkeys(names)))
             return
-        for batch in file.iter_batches(batch_size=1024, columns=[text_key]):
+        groups = range(*(found.groups or (0, file.num_row_groups)))
+        for batch in file.iter_batches(1024, groups, columns=[text_key]):
             for text in batch.column(0).to_pylist():
                 number += 1
                 if isinstance(text, str):
                     yield f"{path}:{number}", text
                 else:
                     skip(f"{path}:{number}", f"'{text_key}' is not a string")
-    except (pa.ArrowException, OSError) as error:
-        skip(f"{path}:{number}", f"damaged Parquet ({error})")
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        skip(f"{path}:{number + 1}", f"damaged Parquet ({error})")

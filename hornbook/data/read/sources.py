@@ -3,14 +3,16 @@
 This file only finds files; :mod:`hornbook.data.read.formats` reads what is in them.
 """
 
+import errno
 import os
+import stat
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import xxhash
 
@@ -37,6 +39,27 @@ class SourceFile:
     source: str
     path: str
     file: Path
+    first: int = (
+        1  # the number of its first line or row, if it is part of a larger file
+    )
+    groups: tuple[int, int] | None = None  # row groups of a Parquet file, if not all
+
+    def size(self) -> int:
+        """How many bytes it holds; raises :class:`OSError` where it has vanished."""
+        return self.file.stat().st_size
+
+    def open(self) -> IO[bytes]:
+        """Its bytes; raises :class:`OSError`, also for a pipe or a device."""
+        return open_regular(self.file)
+
+
+def open_regular(path: Path) -> IO[bytes]:
+    """Open a file for reading, but nothing that could make a reader wait forever."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return os.fdopen(descriptor, "rb")
 
 
 def find_files(source: Source, skip: Skip) -> Iterator[SourceFile]:

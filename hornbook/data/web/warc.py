@@ -139,6 +139,8 @@ def read_headers(stream: io.BufferedIOBase) -> dict[str, str]:
         name = name.strip().lower()
         if colon:
             headers.setdefault(name, value.strip())
+        else:
+            name = ""  # not a header, so nothing to fold a line into
     raise BadRecord(f"more than {MAX_HEADERS} header lines")
 
 
