@@ -13,7 +13,14 @@ from typing import Any
 
 from hornbook.core.errors import UserError
 from hornbook.core.progress import Progress
-from hornbook.data.config import DataConfig, FilesSource, Source, StdlibSource
+from hornbook.data.config import (
+    DataConfig,
+    FilesSource,
+    GitSource,
+    HubSource,
+    Source,
+    StdlibSource,
+)
 from hornbook.data.documents import (
     Document,
     DocumentFile,
@@ -26,6 +33,8 @@ from hornbook.data.funnel import Tally
 from hornbook.data.pool import GivenUp, alive, at, isolated_map
 from hornbook.data.read.clean import clean
 from hornbook.data.read.formats import read_file
+from hornbook.data.read.origins import FILE as ORIGINS
+from hornbook.data.read.origins import Counts, Origins, add_counts, shown
 from hornbook.data.read.parts import cut_file
 from hornbook.data.read.sources import (
     SourceFile,
@@ -34,7 +43,7 @@ from hornbook.data.read.sources import (
     probe,
     source_name,
 )
-from hornbook.data.units import Mapper, each_unit
+from hornbook.data.units import Mapper, each_unit, join_numbers, write_numbers
 
 UNIT_BYTES = 16 << 20  # of the sources, read together by one worker
 MANY_BYTES = 64 << 20  # less than this is done before other processes have started
@@ -67,6 +76,8 @@ def extract(config: DataConfig, out: Path) -> dict[str, Any]:
     total = sum(facts.get("bytes", 0) for facts in found.values())
     tally, of_source = Tally("extract"), Tally("extract")
     by_source: dict[str, dict[str, int]] = {}
+    known: Counts = {}
+    units_done = 0
     work = partial(extract_unit, config=config, out=out)
     units = _units(config, found)
     with Progress("extract", total / 1e6 or None, "MB") as progress:
@@ -75,6 +86,8 @@ def extract(config: DataConfig, out: Path) -> dict[str, Any]:
         ):
             tally.add(unit["tally"])
             of_source.add(unit["tally"])
+            add_counts(known, unit["known"])
+            units_done += 1
             progress.advance(
                 unit["size"] / 1e6, f"{tally.documents_out:,} documents", earlier
             )
@@ -86,7 +99,8 @@ def extract(config: DataConfig, out: Path) -> dict[str, Any]:
                     "bytes": of_source.bytes_out,
                 }
                 of_source = Tally("extract")
-    return tally.facts(sources=by_source)
+    join_numbers(out, units_done, ORIGINS)
+    return tally.facts(sources=by_source, **shown(known))
 
 
 def _mapper(config: DataConfig, total: int) -> Mapper:
@@ -104,7 +118,7 @@ def _is_risky(source: Source) -> bool:
         return Path(source.path).suffix.lower() in RISKY or any(
             fnmatch(name, pattern) for name in names for pattern in source.include
         )
-    return not isinstance(source, StdlibSource)
+    return not isinstance(source, StdlibSource | GitSource | HubSource)
 
 
 def _units(config: DataConfig, found: dict[str, Any]) -> Iterator[Unit]:
@@ -138,28 +152,37 @@ def extract_unit(
     """Write the documents of one unit; returns its source's name, its size and tally."""
     source = config.sources[unit.source]
     name, tally = source_name(source), unit.skipped
+    origins = Origins()
     with DocumentFile(documents_file(out, number)) as writer:
         for file in unit.files:
             try:
                 at(file.path)
-                for path, raw in read_file(file, source, config.filters, tally.skip):
+                known: dict[str, dict[str, str]] = {}
+                read = read_file(
+                    file, source, config.filters, tally.skip, known.__setitem__
+                )
+                for path, raw in read:
                     raw, size = _encodable(raw)
                     tally.take(1, size)
                     text = clean(raw, config.clean)
                     document = Document(document_id(name, path), name, path, text)
+                    facts = known.pop(path, {})
                     if text and not text.isspace():
                         writer.write(document)
+                        origins.add(document.id, utf8_size(text), facts)
                     else:
                         tally.drop(document, "empty")
                     alive()
             except GivenUp as error:
                 tally.skip(file.path, str(error))
     tally.keep(writer.documents, writer.bytes)
+    write_numbers(out, number, origins.tables())
     return {
         "source": name,
         "size": unit.size,
         "last": unit.last,
         "tally": tally.facts(),
+        "known": origins.counts,
     }
 
 

@@ -14,7 +14,7 @@ from typing import IO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hornbook.data.config import FilesSource, Source
+from hornbook.data.config import FilesSource, HubSource, Source
 from hornbook.data.read.compressed import BrokenStream, open_stream
 from hornbook.data.read.formats import COMPRESSED, MAX_LINE_BYTES, bounded_lines
 from hornbook.data.read.sources import Skip, SourceFile, open_regular
@@ -94,7 +94,10 @@ def cut_file(
     ``unpack`` says whether that is worth decompressing the file here.
     """
     try:
-        if not isinstance(source, FilesSource) or found.size() <= unit_bytes // 4:
+        if (
+            not isinstance(source, FilesSource | HubSource)
+            or found.size() <= unit_bytes // 4
+        ):
             yield found
             return
         suffixes = [suffix.lower() for suffix in Path(found.path).suffixes]
