@@ -22,10 +22,10 @@ from hornbook.data.documents import (
     read_tables,
 )
 from hornbook.data.engine import cores, ordered_map
+from hornbook.data.filter.c4 import keep_c4_lines
 from hornbook.data.filter.expression import evaluate
 from hornbook.data.filter.rules import Rule, decide, rules, with_preset
 from hornbook.data.filter.statistics import measure
-from hornbook.data.filter.weblines import keep_c4_lines
 from hornbook.data.filter.webstatistics import measure_web
 from hornbook.data.funnel import Tally
 

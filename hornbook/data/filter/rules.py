@@ -122,11 +122,11 @@ def _gopher_repetition(table: GopherRepetition) -> list[Rule]:
 
 
 def _c4(table: C4) -> list[Rule]:
-    sentences = "c4_sentences" if table.closed_lines_only else "c4_open_sentences"
+    kind = "c4" if table.closed_lines_only else "c4_open"
     return [
-        Rule("c4: lorem ipsum", "lorem_ipsum", high=0),
-        Rule("c4: curly bracket", "curly_brackets", high=0),
-        Rule("c4: too few sentences", sentences, low=table.min_sentences),
+        Rule("c4: lorem ipsum", f"{kind}_lorem_ipsum", high=0),
+        Rule("c4: curly bracket", f"{kind}_curly_brackets", high=0),
+        Rule("c4: too few sentences", f"{kind}_sentences", low=table.min_sentences),
     ]
 
 
