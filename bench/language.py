@@ -28,10 +28,13 @@ from hornbook.data.classify.language import LanguageModel, load_language_model
 from hornbook.data.classify.train_language import train_languages
 
 # FLORES's codes, without the script, and the short ones.
-CODES = dict(
-    pair.split(":")
-    for pair in ["amh:am", "arb:ar", "ben:bn", "bul:bg", "cat:ca", "ces:cs", "dan:da", "deu:de", "ell:el", "eng:en", "fin:fi", "fra:fr", "heb:he", "hin:hi", "hun:hu", "ind:id", "ita:it", "jpn:ja", "kor:ko", "lit:lt", "nld:nl", "nob:no", "pes:fa", "pol:pl", "por:pt", "ron:ro", "rus:ru", "spa:es", "srp:sr", "swe:sv", "swh:sw", "tam:ta", "tel:te", "tha:th", "tur:tr", "ukr:uk", "urd:ur", "vie:vi", "zho:zh"]
-)
+PAIRS = """
+amh:am arb:ar ben:bn bul:bg cat:ca ces:cs dan:da deu:de ell:el eng:en fin:fi fra:fr
+heb:he hin:hi hun:hu ind:id ita:it jpn:ja kor:ko lit:lt nld:nl nob:no pes:fa pol:pl
+por:pt ron:ro rus:ru spa:es srp:sr swe:sv swh:sw tam:ta tel:te tha:th tur:tr ukr:uk
+urd:ur vie:vi zho:zh
+"""
+CODES = dict(pair.split(":") for pair in PAIRS.split())
 Labelled = list[tuple[str, str]]
 HELD_OUT = 5  # every fifth sentence
 
