@@ -3,8 +3,10 @@
 from functools import cache
 
 import numpy as np
+import pyarrow as pa
 from numba import njit
 
+from hornbook.data.arrow import text_buffers
 from hornbook.data.characters import SPACE, TABLE_SIZE, code_point, kinds, mix
 
 # Marks that end a sentence, in the scripts that have one.
@@ -55,16 +57,18 @@ def character_kinds() -> np.ndarray:
 
 
 @cache
-def phrase_table() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """C4's phrases as rows of bytes, their lengths, and where one may begin.
+def phrase_table(
+    phrases: tuple[str, ...] = C4_PHRASES,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Phrases (ASCII, small) as rows of bytes, their lengths, and where one may begin.
 
     The last is a bool per pair of letters: few pairs begin a phrase, so few places of a
     text are looked at twice.
     """
-    lengths = np.array([len(phrase) for phrase in C4_PHRASES])
-    table = np.zeros((len(C4_PHRASES), lengths.max()), np.uint8)
+    lengths = np.array([len(phrase) for phrase in phrases])
+    table = np.zeros((len(phrases), lengths.max()), np.uint8)
     begins = np.zeros(1 << 10, np.bool_)
-    for row, phrase in enumerate(C4_PHRASES):
+    for row, phrase in enumerate(phrases):
         table[row, : len(phrase)] = list(phrase.encode())
         begins[(ord(phrase[0]) & 31) << 5 | (ord(phrase[1]) & 31)] = True
     return table, lengths, begins
@@ -127,12 +131,13 @@ def _phrases_at(buffer, i, end, rows, lengths):
     """One bit per phrase that begins at ``i``."""
     found = 0
     for p in range(lengths.size):
-        found |= _matches(buffer, i, end, rows[p], lengths[p]) << p
+        found |= matches(buffer, i, end, rows[p], lengths[p]) << p
     return found
 
 
 @njit(nogil=True, cache=True)
-def _matches(buffer, i, b, phrase, length):
+def matches(buffer, i, b, phrase, length):
+    """Whether ``phrase`` stands at ``i``, without regard to ASCII case."""
     if i + length > b:
         return False
     for j in range(length):
@@ -152,3 +157,51 @@ def strip(buffer, a, b):
     while a < b and (buffer[b - 1] == 32 or buffer[b - 1] == 9 or buffer[b - 1] == 13):
         b -= 1
     return a, b
+
+
+def keep_lines(texts: pa.LargeStringArray, kept: np.ndarray) -> pa.LargeStringArray:
+    """The texts with only those lines that ``kept`` (bool, over all lines) says.
+
+    A text without bytes has one line. Blank lines at a text's ends go, too.
+    """
+    buffer, offsets = text_buffers(texts)
+    data = np.empty(int(offsets[-1] - offsets[0]) + len(texts) + 1, np.uint8)
+    ends = np.zeros(len(texts) + 1, np.int64)
+    _keep_lines(buffer, offsets, kept, data, ends)
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(data[: ends[-1]])]
+    return pa.Array.from_buffers(pa.large_string(), len(texts), buffers)
+
+
+@njit(nogil=True, cache=True)
+def count_lines(buffer, offsets):
+    """Lines of all texts: one more than newlines in each."""
+    lines = offsets.size - 1
+    for i in range(offsets[0], offsets[-1]):
+        lines += buffer[i] == NEWLINE
+    return lines
+
+
+@njit(nogil=True, cache=True)
+def _keep_lines(buffer, offsets, kept, data, ends):
+    size = line = 0
+    for d in range(offsets.size - 1):
+        first, i, end = size, offsets[d], offsets[d + 1]
+        whole = True
+        while i <= end:
+            last = i
+            while last < end and buffer[last] != NEWLINE:
+                last += 1
+            if kept[line] and (size > first or last > i):
+                data[size : size + last - i] = buffer[i:last]
+                size += last - i
+                data[size] = NEWLINE
+                size += 1
+            whole &= kept[line]
+            line += 1
+            i = last + 1
+        while size > first and data[size - 1] == NEWLINE:
+            size -= 1
+        if whole:  # as it was, byte for byte
+            size = first + end - offsets[d]
+            data[first:size] = buffer[offsets[d] : end]
+        ends[d + 1] = size

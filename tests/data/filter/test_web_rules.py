@@ -15,8 +15,9 @@ from hornbook.data.config import C4, FilterConfig, GopherQuality
 from hornbook.data.documents import read_texts
 from hornbook.data.filter.c4 import keep_c4_lines
 from hornbook.data.filter.expression import evaluate
-from hornbook.data.filter.filters import filter_documents, measure_table
+from hornbook.data.filter.filters import filter_documents
 from hornbook.data.filter.linescan import C4_PHRASES, SENTENCE_MARKS
+from hornbook.data.filter.measures import measure_table
 from hornbook.data.filter.rules import decide, rules, with_preset
 from hornbook.data.filter.webstatistics import STOP_WORDS, measure_web
 
