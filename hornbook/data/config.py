@@ -230,7 +230,7 @@ class ClassifyConfig(Settings, frozen=True):
     """A linear classifier's word on each document."""
 
     model: str = "toxicity"  # one that comes with Hornbook, or the folder of one's own
-    max_score: Fraction = 0.5
+    max_score: Fraction = 0.5  # a probability; for quality set 1 and a min_score
     min_score: Fraction = 0.0
 
 
@@ -260,7 +260,9 @@ class DataConfig(Settings, frozen=True):
     clean: CleanConfig = CleanConfig()
     filters: FilterConfig = FilterConfig()
     dedup: DedupConfig = DedupConfig()
-    classify: ClassifyConfig | None = None
+    classify: ClassifyConfig | tuple[ClassifyConfig, ...] | None = (
+        None  # one or several
+    )
     decontaminate: DecontaminateConfig | None = None
     mixture: MixtureConfig | None = None
     split: SplitConfig = SplitConfig()
