@@ -5,6 +5,7 @@ to be done) never waits for torch.
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,10 @@ def _curate(name: str, before: str) -> Callable[[Task], dict[str, Any]]:
         if name == "extract":
             return extract(data, task.out)
         functions = {
-            "filter": (filter_documents, data.filters),
+            "filter": (
+                partial(filter_documents, earlier=task.run / "filter"),
+                data.filters,
+            ),
             "dedup": (dedup, data.dedup),
             "classify": (classify, data.classify),
             "decontaminate": (decontaminate, data.decontaminate),

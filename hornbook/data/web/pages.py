@@ -6,7 +6,8 @@ from itertools import islice
 import pyarrow as pa
 
 from hornbook.data.config import FilterConfig, HtmlMode
-from hornbook.data.filter.filters import judge, measure_table
+from hornbook.data.filter.filters import judge
+from hornbook.data.filter.measures import measure_table
 from hornbook.data.filter.rules import rules, with_preset
 from hornbook.data.pool import GivenUp, at
 from hornbook.data.read.clean import normalize
