@@ -209,6 +209,45 @@ def compare(
     show_tokenizers(directories, texts, as_json)
 
 
+@commands.group()
+def classifier() -> None:
+    """Train and use classifiers of text: toxicity, quality, and one's own."""
+
+
+@classifier.command("train")
+@click.argument("labelled", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The folder for the model and its card.",
+)
+@click.option("--positive", default="", help="The label that means yes, if not 1.")
+@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--epochs", type=click.IntRange(min=1), default=12, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def train_one(labelled: Path, out: Path, as_json: bool, **options: Any) -> None:
+    """Train on LABELLED: a .jsonl or .csv file with the keys text and label.
+
+    A fifth is held out and measured; the card tells how good the model is there.
+    """
+    from hornbook.data.classify.training import train_classifier
+    from hornbook.show import show_card
+
+    show_card(train_classifier(labelled, out, **options), as_json)
+
+
+@classifier.command()
+@click.argument("model")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="One JSON record a line.")
+def score(model: str, file: Path, as_json: bool) -> None:
+    """Score every text of FILE (.jsonl or .csv) with MODEL: a folder, or toxicity."""
+    from hornbook.show import show_scores
+
+    show_scores(model, file, as_json)
+
+
 def main() -> None:
     """Entry point of the ``hornbook`` command: a user's mistakes end in one sentence."""
     try:

@@ -164,9 +164,21 @@ def _training(facts: dict[str, Any]) -> dict[str, Any] | None:
         "references": {"frequencies only": known["unigram_nats"]},
         "facts": {
             "passes over the data": round(known["epochs"], 2),
+            **_mix(known),
             "backend": known["backend"],
         },
     }
+
+
+def _mix(known: dict[str, Any]) -> dict[str, str]:
+    """The realised mix of sources and the waste of packing, in words, where there are any."""
+    words = {
+        f"share of {source}": f"{mix['share']:.1%}, seen {mix['epochs']:.2f} times"
+        for source, mix in known.get("mixture", {}).items()
+    }
+    if "packing_waste" in known:
+        words["rows left empty by packing"] = f"{known['packing_waste']:.2%}"
+    return words
 
 
 def _series(stage: str, diary: list[dict[str, Any]]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import platform
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -246,13 +247,18 @@ def _note_time(intent: Path, earlier: dict[str, Any], spent: float) -> None:
 
 
 def _inventory(directory: Path) -> dict[str, dict[str, Any]]:
-    names = {
-        path.relative_to(directory): path
-        for path in sorted(directory.rglob("*"))
-        if path.is_file()
-    }
-    return {
-        name.as_posix(): {"bytes": path.stat().st_size, "sha256": sha256(path)}
-        for name, path in names.items()
-        if name.parts[0] not in NOTES
-    }
+    names = sorted(
+        path.relative_to(directory)
+        for path in directory.rglob("*")
+        if path.is_file() and path.relative_to(directory).parts[0] not in NOTES
+    )
+
+    def facts(name: Path) -> dict[str, Any]:
+        path = directory / name
+        return {"bytes": path.stat().st_size, "sha256": sha256(path)}
+
+    with ThreadPoolExecutor() as pool:
+        return {
+            name.as_posix(): found
+            for name, found in zip(names, pool.map(facts, names), strict=True)
+        }

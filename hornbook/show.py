@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from hornbook.core.errors import UserError
@@ -126,3 +127,37 @@ def tokenizer_directory(path: Path) -> Path:
     """Where ``path``, a run or any other folder, keeps its tokenizer.json."""
     inside = path / "tokenizer"
     return inside if inside.is_dir() else path
+
+
+def show_card(card: dict[str, Any], as_json: bool) -> None:
+    """What a trained classifier learnt from, and how good it is on what it has not seen."""
+    if as_json:
+        print(msgspec.json.encode(card).decode())
+        return
+    found = card["measured"]
+    low, high = found["auc_interval_95"]
+    console.print(
+        f"{card['texts']:,} texts, {card['positive']:,} of them positive; "
+        f"{card['held_out']:,} held out.\n"
+        f"ROC-AUC {found['auc']:.3f} ({low:.3f} to {high:.3f}), "
+        f"calibration error {found['calibration_error']:.3f}."
+    )
+    drawn = Table()
+    for name in found["thresholds"][0]:
+        drawn.add_column(name.replace("_", " "), justify="right")
+    for row in found["thresholds"]:
+        drawn.add_row(*(f"{value:.3f}" for value in row.values()))
+    console.print(drawn)
+
+
+def show_scores(model: str, file: Path, as_json: bool) -> None:
+    """Each text's score, and how it begins."""
+    from hornbook.data.classify.training import score_file
+
+    for number, score, text in score_file(model, file):
+        if as_json:
+            row = {"record": number, "score": round(score, 6)}
+            print(msgspec.json.encode(row).decode())
+        else:
+            start = " ".join(text[:200].split())[:70]
+            console.print(Text(f"{score:.3f}  {number:>7}  {start}"), soft_wrap=True)

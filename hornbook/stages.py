@@ -5,6 +5,7 @@ to be done) never waits for torch.
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def data_stages(recipe: Recipe) -> list[Stage]:
 
     Each reads the documents that the one before it left.
     """
-    optional = ("classify", "decontaminate", "mixture")
+    optional = ("classify", "decontaminate")
     names = [n for n in CURATION if n not in optional or getattr(recipe.data, n)]
     return [
         Stage(
@@ -50,15 +51,13 @@ def data_stages(recipe: Recipe) -> list[Stage]:
             _data_settings(*TABLES.get(name, (name,))),
             _curate(name, before),
             _outside if not before else lambda recipe: None,
-            resumable=name in ("extract", "filter"),
+            resumable=name in ("extract", "filter", "split"),
         )
         for before, name in zip(("", *names), names, strict=False)
     ]
 
 
-CURATION = (
-    *("extract", "filter", "dedup", "classify", "decontaminate", "mixture", "split"),
-)
+CURATION = (*("extract", "filter", "dedup", "classify", "decontaminate", "split"),)
 TABLES = {
     "extract": ("sources", "clean"),
     "filter": ("filters",),
@@ -85,18 +84,19 @@ def _curate(name: str, before: str) -> Callable[[Task], dict[str, Any]]:
         from hornbook.data.decontaminate import decontaminate
         from hornbook.data.dedup.stage import dedup
         from hornbook.data.filter.filters import filter_documents
-        from hornbook.data.mixture import mix_sources
         from hornbook.data.read.extract import extract
 
         data = task.recipe.data
         if name == "extract":
             return extract(data, task.out)
         functions = {
-            "filter": (filter_documents, data.filters),
+            "filter": (
+                partial(filter_documents, earlier=task.run / "filter"),
+                data.filters,
+            ),
             "dedup": (dedup, data.dedup),
             "classify": (classify, data.classify),
             "decontaminate": (decontaminate, data.decontaminate),
-            "mixture": (mix_sources, data.mixture),
             "split": (splitting.split, data.split),
         }
         function, settings = functions[name]
@@ -180,6 +180,7 @@ def _dpo(task: Task) -> dict[str, Any]:
 def _pretrain_settings(recipe: Recipe) -> dict[str, Any]:
     return {
         "seed": recipe.seed,
+        "data": {t: to_table(recipe.data)[t] for t in ("mixture", "packing")},
         "model": to_table(recipe.model),
         "pretrain": _weights_depend_on(recipe.pretrain),
     }

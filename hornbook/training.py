@@ -28,7 +28,7 @@ from hornbook.align.preference import (
 from hornbook.align.sft import SFTBatches, in_order, pack
 from hornbook.core.settings import to_table
 from hornbook.data.batch import TensorBatch
-from hornbook.data.loader import PretrainBatches, validation_batches
+from hornbook.data.loader import pretrain_batches, validation_batches
 from hornbook.data.shards import Shards
 from hornbook.infer.config import SamplingConfig
 from hornbook.infer.engine import Engine
@@ -58,7 +58,8 @@ def pretrain(task: Task) -> dict[str, Any]:
     length, rows = config.context_length, recipe.pretrain.batch
     shards = Shards.open(task.input("shards") / "train")
     held_out = Shards.open(task.input("shards") / "validation")
-    batches = PretrainBatches(shards, length, rows, recipe.seed)
+    steps = recipe.pretrain.steps
+    batches = pretrain_batches(shards, recipe.data, length, rows, steps, recipe.seed)
     backend = choose_backend(recipe.pretrain, task.device)
     torch.manual_seed(recipe.seed)
     model = Transformer(config)
@@ -97,6 +98,7 @@ def pretrain(task: Task) -> dict[str, Any]:
         "tokens": tokens,
         "train_tokens": shards.tokens,
         "epochs": recipe.pretrain.steps / batches.steps_per_epoch,
+        **batches.facts(),
     }
 
 

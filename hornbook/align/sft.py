@@ -14,10 +14,10 @@ import torch
 
 from hornbook.align.messages import Conversation
 from hornbook.align.order import rows_of_step
-from hornbook.align.packing import pack_rows
 from hornbook.core.errors import UserError
 from hornbook.core.progress import Progress
 from hornbook.data.batch import IGNORE, Batch
+from hornbook.data.packing import pack_rows
 from hornbook.tokenizer.base import Tokenizer
 from hornbook.tokenizer.chat import ChatIds, render_chat
 

@@ -22,7 +22,7 @@ class StdlibSource(Settings, frozen=True, tag_field="kind", tag="python-stdlib")
 
 
 # How the main text is taken from HTML: a fast way, a careful one, or the careful one only
-# for pages whose text by the fast one passes the filters.
+# for pages whose text by the fast one passes the filters and looks like a list of links.
 HtmlMode = Literal["fast", "careful", "two-pass"]
 
 
@@ -177,17 +177,75 @@ class FineWeb(Settings, frozen=True):
     max_newlines_per_word: NonNegativeFloat = 0.3
 
 
+class WebLines(Settings, frozen=True):
+    """Lines of pages that are no prose: capitals, counters, single words, "sign-in".
+
+    Penedo et al. 2023 (RefinedWeb), appendix G.2, with the numbers of Li et al. 2024 (DCLM).
+    """
+
+    max_flagged_words: Fraction = (
+        0.05  # of the document's words; else the lines just go
+    )
+    max_uppercase: Fraction = 0.5  # of a line's characters
+    drop_lines: bool = True
+
+
+class Code(Settings, frozen=True):
+    """Is it code that a person wrote and would read? Asked only of source code, by its name.
+
+    Line lengths and letters: Kocetkov et al. 2022 (The Stack), Li et al. 2023 (StarCoder);
+    encoded data: Lozhkov et al. 2024 (StarCoder 2). The last four are Hornbook's own.
+    """
+
+    max_mean_line_length: NonNegativeFloat = 100.0  # characters
+    max_line_length: NonNegativeFloat = 1000.0  # characters
+    min_alphanumeric: Fraction = 0.25  # of all characters
+    max_encoded: Fraction = 0.5  # of the characters: in base64 or hexadecimal runs
+    max_encoded_run: NonNegative = 1024  # characters
+    max_numbers: Fraction = 0.5  # of letters and digits: in numbers, as tables are
+    min_white_space: Fraction = 0.03  # of the characters: less is minified
+    drop_by_name: bool = (
+        True  # lock files, vendored folders, minified and generated files
+    )
+    drop_notebooks: bool = True  # whose file is JSON, with outputs and pictures in it
+
+
+class Boilerplate(Settings, frozen=True):
+    """Lines that are cut before any rule looks: what a site says on every page.
+
+    A line of source code is never cut.
+    """
+
+    max_documents: Count = (
+        10  # of one source may hold a line; in more of them it is cut
+    )
+    min_characters: Count = 20  # shorter lines may repeat, as headings do
+    notices: bool = True  # short lines about cookies, newsletters, sharing, copyright
+    navigation_run: NonNegative = (
+        6  # so many lines of at most 3 words in a row; 0: never
+    )
+
+
 class FilterConfig(Settings, frozen=True):
     """Rules a document must pass; each names the reason it gives when it does not.
 
-    ``preset`` switches on published rules for web prose beside the plain ones: ``gopher``
-    (quality and repetition), ``c4``, ``fineweb`` (Gopher, C4 without its rule about final
-    punctuation, and FineWeb's own). A table of that name overrides its numbers. ``keep`` is
-    a rule of one's own over any stored number, as in ``words > 100 and digit_share < 0.1``.
+    ``preset`` switches on published rules beside the plain ones: ``gopher`` (quality and
+    repetition), ``c4``, ``fineweb`` (Gopher, C4 without its rule about final punctuation,
+    and FineWeb's own), ``refinedweb`` and ``dclm`` (Gopher, and rules about lines) for web
+    prose, ``code`` for source code. A table of a rule's name overrides its numbers. ``keep``
+    is a rule of one's own over any stored number, as in ``words > 100 and digit_share < 0.1``.
     """
 
     enabled: bool = True
-    preset: Literal["plain", "gopher", "c4", "fineweb"] = "plain"
+    preset: Literal[
+        "plain", "gopher", "c4", "fineweb", "refinedweb", "dclm", "code"
+    ] = "plain"
+    words: Literal["whitespace"] = (
+        "whitespace"  # what rules count: runs without a blank
+    )
+    statistics: Literal["asked", "all"] = (
+        "asked"  # which numbers to store: all cost more
+    )
     min_bytes: NonNegative = 200
     max_bytes: Count = 10_000_000
     drop_generated: bool = (
@@ -197,10 +255,22 @@ class FilterConfig(Settings, frozen=True):
     max_symbol_share: Fraction = 0.33  # neither letters nor digits: tables, ASCII art
     max_word_length: Count = 1000  # ASCII without a space: base64, minified scripts
     max_duplicate_lines: Fraction = 0.5  # of the characters: in lines seen before
+    languages: tuple[str, ...] = ()  # ("en", "de"): keep only these; empty: all
+    min_language_score: Fraction = 0.65
+    languages_of_code: bool = False  # else source code, by its name, is asked for none
+    url_blocklist: tuple[str, ...] = ()  # files: a domain or part of an address a line
+    word_blocklist: tuple[str, ...] = ()  # files: a word or phrase a line
+    max_blocked_words: NonNegative = 0  # of the lists' in one document; C4 allows none
+    max_blocked_word_share: Fraction = 1.0  # of its words
+    built_in_lists: bool = True  # a short one against adult and spam pages of the web
+    max_spam_phrases: NonNegative = 2  # of the built-in list in one page
+    boilerplate: Boilerplate | None = None
     gopher_quality: GopherQuality | None = None
     gopher_repetition: GopherRepetition | None = None
     c4: C4 | None = None
     fineweb: FineWeb | None = None
+    web_lines: WebLines | None = None
+    code: Code | None = None
     keep: str = ""
 
 
@@ -225,17 +295,19 @@ class ClassifyConfig(Settings, frozen=True):
     """A linear classifier's word on each document."""
 
     model: str = "toxicity"  # one that comes with Hornbook, or the folder of one's own
-    max_score: Fraction = 0.5
+    max_score: Fraction = 0.5  # a probability; for quality set 1 and a min_score
     min_score: Fraction = 0.0
 
 
 class MixtureConfig(Settings, frozen=True):
-    """How much of each source: by weight of its name, or by size and temperature."""
+    """How much of each source training sees: by weight of its name, or by size.
+
+    The mix is made while training, so that another needs no new shards.
+    """
 
     weights: dict[str, NonNegativeFloat] = {}  # noqa: RUF012  (msgspec copies it)
     temperature: Positive = 1.0  # above 1 evens the sources' sizes out
     max_epochs: Positive = 4.0  # no source is seen more often
-    bytes: NonNegative = 0  # how much in total; 0 means as much as there is
 
 
 class SplitConfig(Settings, frozen=True):
@@ -255,7 +327,12 @@ class DataConfig(Settings, frozen=True):
     clean: CleanConfig = CleanConfig()
     filters: FilterConfig = FilterConfig()
     dedup: DedupConfig = DedupConfig()
-    classify: ClassifyConfig | None = None
+    classify: ClassifyConfig | tuple[ClassifyConfig, ...] | None = (
+        None  # one or several
+    )
     decontaminate: DecontaminateConfig | None = None
-    mixture: MixtureConfig | None = None
     split: SplitConfig = SplitConfig()
+    mixture: MixtureConfig | None = None
+    # What a training sample is: a window of the running text, or whole documents side by
+    # side that do not see each other.
+    packing: Literal["windows", "documents"] = "windows"

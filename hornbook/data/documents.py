@@ -5,6 +5,7 @@ one row group, whatever the size of the corpus.
 """
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,11 @@ def document_id(source: str, path: str) -> str:
 def parquet_writer(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
     """A writer of a Parquet file that appears at ``path`` when the block ends well."""
     with atomic_file(path) as handle:
-        writer = pq.ParquetWriter(handle, schema, compression="zstd")
+        # Texts rarely repeat: a dictionary of them would only make reading slow.
+        repeats: Any = [name for name in ("source", "reason") if name in schema.names]
+        writer = pq.ParquetWriter(
+            handle, schema, compression="zstd", use_dictionary=repeats or False
+        )
         try:
             yield writer
             writer.close()
@@ -211,13 +216,24 @@ def document_files(directory: Path) -> list[Path]:
 def read_tables(
     directory: Path, columns: list[str] | None = None
 ) -> Iterator[pa.Table]:
-    """The documents as Arrow tables, one per row group, in order."""
-    for path in document_files(directory):
-        with open_parquet(path) as file:
-            for group in range(file.num_row_groups):
-                table = file.read_row_group(group, columns=columns)
-                if table.num_rows:
-                    yield table.combine_chunks()
+    """The documents as Arrow tables, one per row group, in order.
+
+    The next one is decompressed while the reader works on this one.
+    """
+
+    def tables() -> Iterator[pa.Table]:
+        for path in document_files(directory):
+            with open_parquet(path) as file:
+                for group in range(file.num_row_groups):
+                    yield file.read_row_group(group, columns=columns).combine_chunks()
+
+    with ThreadPoolExecutor(1) as pool:
+        source = tables()
+        coming = pool.submit(next, source, None)
+        while (table := coming.result()) is not None:
+            coming = pool.submit(next, source, None)
+            if table.num_rows:
+                yield table
 
 
 @contextmanager

@@ -26,6 +26,7 @@ class Encoded:
     tokens: np.ndarray  # each document's end included
     lengths: np.ndarray  # (documents,) int64
     ids: np.ndarray  # (documents,) of 32 characters
+    sources: list[tuple[str, int]]  # names and documents, in order
     bytes: int  # of text
 
 
@@ -48,6 +49,7 @@ class GrowingShards:
         self.documents = noted.get("documents", 0)
         self.tokens = noted.get("tokens", 0)
         self.bytes = noted.get("bytes", 0)
+        self.sources: dict[str, int] = noted.get("sources", {})
 
     def __enter__(self) -> "GrowingShards":
         self._shard: GrowingArray | None = None
@@ -79,11 +81,19 @@ class GrowingShards:
         self.units += 1
         self.documents += len(unit.ids)
         self.bytes += unit.bytes
+        for name, documents in unit.sources:
+            self._count_source(name, documents)
         for file in (self._offsets, self._ids, self._shard):
             if file:
                 file.sync()
-        names = ("units", "documents", "tokens", "bytes")
+        names = ("units", "documents", "tokens", "bytes", "sources")
         write_json(self.directory / NOTE, {n: getattr(self, n) for n in names})
+
+    def _count_source(self, name: str, documents: int) -> None:
+        """All documents of one source come before any of the next."""
+        if name in self.sources and name != next(reversed(self.sources)):
+            raise ValueError(f"documents of the source '{name}' lie in two places")
+        self.sources[name] = self.sources.get(name, 0) + documents
 
     def _append_tokens(self, tokens: np.ndarray) -> None:
         while len(tokens):

@@ -1,70 +1,108 @@
-"""Batches for pretraining: a pure function of (shards, seed, step).
+"""Batches for pretraining: a pure function of (shards, mixture, seed, step).
 
 There is no state to save: step 5,000 gives the same batch in a fresh process, after a resume,
 and whatever was asked for before.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
 
 from hornbook.core.errors import UserError
 from hornbook.data.batch import IGNORE, Batch
-from hornbook.data.permutation import permute, random_number
+from hornbook.data.config import DataConfig
+from hornbook.data.mixture import Mixture, plan_mixture
+from hornbook.data.permutation import random_number
 from hornbook.data.shards import Shards
+from hornbook.data.windows import DocumentRows, Row, Windows
+
+Part = Windows | DocumentRows
 
 
 class PretrainBatches:
-    """``batches(step)`` -> a :class:`Batch` of ``batch`` windows of ``context_length`` tokens.
+    """``batches(step)`` -> a :class:`Batch` of ``batch`` rows.
 
-    The sequence of all tokens is cut into windows, which an epoch visits once each in random
-    order. Every epoch has another order and cuts at other places, so that the model sees
-    other beginnings; less than two windows' worth of tokens is left out of an epoch.
-    Raises :class:`UserError` when the corpus is shorter than one window.
+    Without a mixture there is one part, whose rows an epoch visits once each in random
+    order; with one, each source is a part, visited as often as the mixture says.
     """
 
     def __init__(
-        self, shards: Shards, context_length: int, batch: int, seed: int
+        self, parts: list[Part], batch: int, mixture: Mixture | None = None
     ) -> None:
-        predicted = shards.tokens - 1  # the first token of all has nothing before it
-        if predicted < context_length:
-            raise UserError(
-                f"The training set has {shards.tokens:,} tokens, fewer than one context of "
-                f"{context_length:,} and the token after it; use more text or a smaller "
-                "'model.context_length'."
-            )
-        self.shards, self.seed = shards, seed
-        self.context_length, self.batch = context_length, batch
-        self.windows = max(predicted // context_length - 1, 1)
-        self.slack = predicted - self.windows * context_length
+        self.parts, self.batch, self.mixture = parts, batch, mixture
 
     @property
     def steps_per_epoch(self) -> float:
-        """How many steps see every window once."""
-        return self.windows / self.batch
+        """How many steps see as many rows as there are."""
+        return sum(part.count for part in self.parts) / self.batch
+
+    def facts(self) -> dict[str, Any]:
+        """The mix as it comes out, and what packing wastes, for a report."""
+        facts: dict[str, Any] = {}
+        if self.mixture:
+            shares, epochs = self.mixture.shares, self.mixture.epochs
+            facts["mixture"] = {
+                name: {"share": shares[name], "epochs": epochs[name]} for name in shares
+            }
+        rows = [part for part in self.parts if isinstance(part, DocumentRows)]
+        if rows:
+            empty = sum(part.waste * part.count for part in rows)
+            facts["packing_waste"] = empty / sum(part.count for part in rows)
+        return facts
 
     def __call__(self, step: int) -> Batch:
-        """The batch of ``step``: tokens and targets ``(batch, context_length)`` int64."""
-        length = self.context_length
-        rows = np.stack([self.shards.read(s, length + 1) for s in self.starts(step)])
-        tokens = torch.from_numpy(rows)
-        return Batch(tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous())
+        """The batch of ``step``: tokens, targets, segments ``(batch, context_length)``."""
+        samples = np.arange(step * self.batch, (step + 1) * self.batch)
+        if self.mixture is None:
+            return _stack(self.parts[0].rows(samples))
+        sources, positions = self.mixture.locate(samples)
+        rows: dict[int, Row] = {}
+        for source in np.unique(sources):
+            here = np.flatnonzero(sources == source)
+            found = self.parts[source].rows(positions[here])
+            rows.update(zip(here.tolist(), found, strict=True))
+        return _stack([rows[place] for place in range(self.batch)])
 
-    def starts(self, step: int) -> list[int]:
-        """Where in the sequence the windows of ``step`` begin."""
-        samples = range(step * self.batch, (step + 1) * self.batch)
-        by_epoch: dict[int, list[int]] = {}
-        for sample in samples:
-            epoch, position = divmod(sample, self.windows)
-            by_epoch.setdefault(epoch, []).append(position)
-        starts: list[int] = []
-        for epoch, positions in by_epoch.items():
-            offset = random_number(self.seed, epoch, 1) % (self.slack + 1)
-            key = random_number(self.seed, epoch, 2)
-            windows = permute(np.array(positions, np.uint64), self.windows, key)
-            starts += [offset + w * self.context_length for w in windows.tolist()]
-        return starts
+
+def _stack(rows: list[Row]) -> Batch:
+    tokens, targets, segments = zip(*rows, strict=True)
+    apart = None if segments[0] is None else torch.from_numpy(np.stack(segments))
+    inputs, predicted = (torch.from_numpy(np.stack(t)) for t in (tokens, targets))
+    return Batch(inputs, predicted, apart)
+
+
+def pretrain_batches(
+    shards: Shards,
+    data: DataConfig,
+    context_length: int,
+    batch: int,
+    steps: int,
+    seed: int,
+) -> PretrainBatches:
+    """The batches of a run of ``steps`` steps, as the recipe's ``[data]`` asks for them.
+
+    Raises :class:`UserError` for less text than one row, and for a mixture that names an
+    unknown source.
+    """
+
+    def part(documents: range, seed: int) -> Part:
+        if data.packing == "documents":
+            return DocumentRows(shards, context_length, seed, documents)
+        start, end = shards.offsets[[documents.start, documents.stop]].tolist()
+        return Windows(shards, context_length, seed, start, end)
+
+    if data.mixture is None:
+        return PretrainBatches([part(range(shards.documents), seed)], batch)
+    sources = {name: span for name, span in shards.sources.items() if len(span)}
+    parts = [
+        part(span, random_number(seed, number))
+        for number, span in enumerate(sources.values())
+    ]
+    windows = {n: p.count for n, p in zip(sources, parts, strict=True)}
+    mixture = plan_mixture(data.mixture, windows, steps * batch, seed)
+    return PretrainBatches(parts, batch, mixture)
 
 
 def validation_batches(

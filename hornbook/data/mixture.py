@@ -1,66 +1,83 @@
-"""Mixture: how much of each source a model sees."""
+"""Mixture: how often a model sees each source, decided while it trains, not on disk.
 
-from pathlib import Path
-from typing import Any
+Samples come in blocks; each block holds the same number of samples of every source, in an
+order of its own. So which source sample ``n`` is from, and which of that source's windows it
+is, follows from ``n`` alone.
+"""
 
-import pyarrow as pa
-import xxhash
+from dataclasses import dataclass
+
+import numpy as np
 
 from hornbook.core.errors import UserError
-from hornbook.core.progress import Progress
-from hornbook.data.arrow import text_sizes
 from hornbook.data.config import MixtureConfig
-from hornbook.data.documents import DocumentWriter, count_documents, read_tables
-from hornbook.data.funnel import Tally
+from hornbook.data.permutation import permute, random_number
+
+BLOCK = 1 << 16  # samples; shares are exact to one in so many
 
 
-def mix_sources(config: MixtureConfig, documents: Path, out: Path) -> dict[str, Any]:
-    """Repeat or thin out each source's documents to reach its share; returns the facts.
+@dataclass(frozen=True)
+class Mixture:
+    """A plan for ``samples`` samples from several sources."""
 
-    A source seen 2.3 times has all its documents twice and three tenths of them, chosen by
-    their ids, once more. The facts hold what was wanted and reached per source.
-    """
-    sizes = _bytes_per_source(documents)
-    epochs = epochs_per_source(config, sizes)
-    tally = Tally("mixture")
-    reached = dict.fromkeys(sizes, 0)
-    with (
-        DocumentWriter(out) as writer,
-        Progress("mixture", count_documents(documents), "doc") as progress,
-    ):
-        for table in read_tables(documents):
-            ids, sources = table["id"].to_pylist(), table["source"].to_pylist()
-            rows = [
-                row
-                for row, (document, source) in enumerate(zip(ids, sources, strict=True))
-                for _ in range(copies(document, epochs[source]))
-            ]
-            mixed = table.take(pa.array(rows, pa.int64()))
-            tally.take(table.num_rows, int(text_sizes(table).sum()))
-            for source, size in _sizes(mixed).items():
-                reached[source] += size
-            tally.keep(mixed.num_rows, sum(_sizes(mixed).values()))
-            writer.write_table(mixed)
-            progress.advance(table.num_rows)
-    total = max(sum(reached.values()), 1)
-    return tally.facts(
-        mixture={
-            source: {
-                "epochs": epochs[source],
-                "bytes": reached[source],
-                "share": reached[source] / total,
-            }
-            for source in sizes
-        }
-    )
+    names: tuple[str, ...]
+    quotas: np.ndarray  # (sources,) int64: samples of each source in every block
+    epochs: dict[str, float]  # how often each source will have been seen in the end
+    seed: int
+
+    def locate(self, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """``(source, position)`` of samples (int64): the position counts within the source."""
+        ends = np.cumsum(self.quotas)
+        blocks, places = np.divmod(samples, ends[-1])
+        for block in np.unique(blocks):
+            here = blocks == block
+            key = random_number(self.seed, int(block), 3)
+            mixed = permute(places[here].astype(np.uint64), int(ends[-1]), key)
+            places[here] = mixed.astype(np.int64)
+        source = np.searchsorted(ends, places, side="right")
+        within = places - (ends - self.quotas)[source]
+        return source, blocks * self.quotas[source] + within
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The share of each source among the samples."""
+        shares = self.quotas / self.quotas.sum()
+        return dict(zip(self.names, shares.tolist(), strict=True))
 
 
-def epochs_per_source(config: MixtureConfig, sizes: dict[str, int]) -> dict[str, float]:
-    """How often each source is seen, so that bytes come out as the weights ask.
+def plan_mixture(
+    config: MixtureConfig, windows: dict[str, int], samples: int, seed: int
+) -> Mixture:
+    """The plan for a run of ``samples`` samples from sources of so many ``windows`` each."""
+    epochs = epochs_per_source(config, windows, samples)
+    wanted = np.array([epochs[name] * windows[name] for name in windows])
+    quotas = _whole_numbers(wanted / wanted.sum() * min(BLOCK, samples))
+    seen = quotas / quotas.sum() * samples
+    realised = {
+        name: float(seen[i] / windows[name]) if windows[name] else 0.0
+        for i, name in enumerate(windows)
+    }
+    return Mixture(tuple(windows), quotas, realised, seed)
 
-    Without weights a source's is its size to the power 1 / temperature, so that a higher
-    temperature evens sources out. The total stays what it was, or ``config.bytes``. No source
-    is seen more than ``max_epochs`` times: what it lacks then goes to the others.
+
+def _whole_numbers(wanted: np.ndarray) -> np.ndarray:
+    """Round to whole numbers of the same sum (largest remainders); none that counts to 0."""
+    rounded = np.floor(wanted)
+    short = round(float(wanted.sum() - rounded.sum()))
+    rounded[np.argsort(rounded - wanted, kind="stable")[:short]] += 1
+    rounded[(wanted > 0) & (rounded == 0)] = 1
+    return rounded.astype(np.int64)
+
+
+def epochs_per_source(
+    config: MixtureConfig, sizes: dict[str, int], budget: float
+) -> dict[str, float]:
+    """How often each source is seen, so that ``budget`` divides as the weights ask.
+
+    ``sizes`` and ``budget`` are in one unit. Without weights a source's is its size to the
+    power 1 / temperature, so that a higher temperature evens sources out. No source is seen
+    more than ``max_epochs`` times: what it lacks then goes to the others, as long as there
+    are any. Raises :class:`UserError` for a weight of an unknown source, or none above 0.
     """
     unknown = set(config.weights) - set(sizes)
     if unknown:
@@ -73,9 +90,10 @@ def epochs_per_source(config: MixtureConfig, sizes: dict[str, int]) -> dict[str,
         name: config.weights.get(name, 0.0) if config.weights else float(size) ** power
         for name, size in sizes.items()
     }
-    budget = float(config.bytes or sum(sizes.values()))
     epochs = dict.fromkeys(sizes, 0.0)
     open_ = {name for name in sizes if weights[name] > 0 and sizes[name]}
+    if not open_:
+        raise UserError("data.mixture.weights leaves no source with any text.")
     while open_:
         total = sum(weights[name] for name in open_)
         wanted = {n: budget * weights[n] / total / sizes[n] for n in open_}
@@ -87,28 +105,3 @@ def epochs_per_source(config: MixtureConfig, sizes: dict[str, int]) -> dict[str,
         budget -= sum(config.max_epochs * sizes[name] for name in capped)
         open_ -= capped
     return epochs
-
-
-def copies(document: str, epochs: float) -> int:
-    """How many times a document is seen: the whole epochs, and by its id one more."""
-    whole = int(epochs)
-    chance = xxhash.xxh3_64_intdigest(f"mixture {document}".encode()) / 2**64
-    return whole + (chance < epochs - whole)
-
-
-def _bytes_per_source(documents: Path) -> dict[str, int]:
-    sizes: dict[str, int] = {}
-    for table in read_tables(documents, ["source", "text"]):
-        for source, size in _sizes(table).items():
-            sizes[source] = sizes.get(source, 0) + size
-    return dict(sorted(sizes.items()))
-
-
-def _sizes(table: pa.Table) -> dict[str, int]:
-    if not table.num_rows:
-        return {}
-    columns = {"source": table["source"], "size": text_sizes(table)}
-    groups = pa.table(columns).group_by("source").aggregate([("size", "sum")])
-    return dict(
-        zip(groups["source"].to_pylist(), groups["size_sum"].to_pylist(), strict=True)
-    )

@@ -5,12 +5,12 @@ Each document is followed by ``<|endoftext|>``. A directory of shards holds
     tokens-00000.npy ...  the ids, uint16 where the vocabulary allows it, else uint32
     offsets.npy           int64: document i is offsets[i]:offsets[i + 1] of the sequence
     ids.npy               the documents' ids, to tell where a token came from
-    index.json            counts, bytes of text, and the SHA-256 of each file
+    index.json            counts, documents per source, bytes of text, SHA-256 of each file
 """
 
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,7 +25,7 @@ from hornbook.data.funnel import Tally
 from hornbook.data.growing import NOTE, Encoded, GrowingShards, shard_file
 from hornbook.data.units import THREADS, DocumentUnit, document_units
 
-FORMAT = "hornbook-shards-1"
+FORMAT = "hornbook-shards-2"
 END_OF_TEXT = "<|endoftext|>"
 
 
@@ -74,16 +74,22 @@ def write_shards(documents: Path, tokenizer: Encoder, out: Path) -> dict[str, An
 def _encode_unit(unit: DocumentUnit, tokenizer: Encoder, dtype: np.dtype) -> Encoded:
     end = np.array([tokenizer.special[END_OF_TEXT]], dtype)
     parts: list[np.ndarray] = [end[:0]]
-    lengths, ids, size = [], [], 0
-    for table in unit.tables(["id", "text"]):
+    lengths, ids, sources, size = [], [], [], 0
+    for table in unit.tables(["id", "source", "text"]):
         texts = table.column("text").cast(pa.large_binary()).to_pylist()
         for tokens in tokenizer.encode_many(texts, threads=1):
             parts += (tokens.astype(dtype), end)
             lengths.append(len(tokens) + 1)
         ids += table.column("id").to_pylist()
+        names = groupby(table.column("source").to_pylist())
+        sources += [(name, sum(1 for _ in documents)) for name, documents in names]
         size += sum(map(len, texts))
     return Encoded(
-        np.concatenate(parts), np.array(lengths, np.int64), np.array(ids, "S32"), size
+        np.concatenate(parts),
+        np.array(lengths, np.int64),
+        np.array(ids, "S32"),
+        sources,
+        size,
     )
 
 
@@ -98,6 +104,7 @@ def _index(
         "documents": files.documents,
         "tokens": files.tokens,
         "bytes": files.bytes,
+        "sources": files.sources,
         "shards": [
             {
                 "file": shard_file(out, number).name,
@@ -164,6 +171,15 @@ class Shards:
     def documents(self) -> int:
         """How many documents there are."""
         return len(self.offsets) - 1
+
+    @property
+    def sources(self) -> dict[str, range]:
+        """The documents of each source: those of one lie together."""
+        spans, start = {}, 0
+        for name, count in self.index["sources"].items():
+            spans[name] = range(start, start + count)
+            start += count
+        return spans
 
     @property
     def bytes(self) -> int:

@@ -126,7 +126,8 @@ def write_numbers(out: Path, number: int, tables: list[pa.Table]) -> None:
     for table in tables[:1]:
         path = _numbers_file(out, number)
         with parquet_writer(path, table.schema) as writer:
-            writer.write_table(pa.concat_tables(tables))
+            for part in tables:  # a row group each, so that it can be found again
+                writer.write_table(part, row_group_size=max(part.num_rows, 1))
 
 
 def join_numbers(out: Path, units: int, name: str = "statistics.parquet") -> None:
@@ -135,8 +136,11 @@ def join_numbers(out: Path, units: int, name: str = "statistics.parquet") -> Non
     files = [file for file in files if file.exists()]
     for first in files[:1]:
         with parquet_writer(out / name, pq.read_schema(first)) as writer:
-            for file in files:
-                writer.write_table(pq.read_table(file))
+            for path in files:
+                with open_parquet(path) as file:
+                    for group in range(file.num_row_groups):
+                        part = file.read_row_group(group)
+                        writer.write_table(part, row_group_size=max(part.num_rows, 1))
 
 
 def _numbers_file(out: Path, number: int) -> Path:

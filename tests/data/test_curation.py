@@ -1,4 +1,4 @@
-"""Decontamination, classification, mixture, and the story of one document."""
+"""Decontamination, classification, and the story of one document."""
 
 import json
 
@@ -15,19 +15,15 @@ from hornbook.data.config import (
     DecontaminateConfig,
     DedupConfig,
     FilterConfig,
-    MixtureConfig,
     SplitConfig,
 )
 from hornbook.data.decontaminate import decontaminate
 from hornbook.data.dedup.stage import dedup
 from hornbook.data.documents import (
-    Document,
     document_id,
     read_documents,
-    write_documents,
 )
 from hornbook.data.filter.filters import filter_documents
-from hornbook.data.mixture import copies, epochs_per_source, mix_sources
 from hornbook.data.split import split
 from hornbook.data.why import why
 
@@ -153,58 +149,6 @@ def test_the_stage_drops_by_score(corpus, tmp_path, classifier):
     assert facts["documents_out"] == pytest.approx((labels == 0).sum(), abs=3)
     assert facts["reasons"]["mine score"]["documents"] > 15
     assert pq.read_table(tmp_path / "out" / "statistics.parquet").num_rows == 40
-
-
-SIZES = {"books": 1000, "code": 9000}
-
-
-@pytest.mark.parametrize(
-    ("config", "epochs"),
-    [
-        (MixtureConfig(), {"books": 1, "code": 1}),
-        (
-            MixtureConfig(weights={"books": 1, "code": 1}),
-            {"books": 4, "code": 6000 / 9000},
-        ),
-        (
-            MixtureConfig(weights={"books": 1, "code": 3}),
-            {"books": 2.5, "code": 7500 / 9000},
-        ),
-        (MixtureConfig(weights={"code": 1}), {"books": 0, "code": 10 / 9}),
-        (MixtureConfig(temperature=2), {"books": 2.5, "code": 7500 / 9000}),
-        (MixtureConfig(bytes=1000), {"books": 0.1, "code": 0.1}),
-        (MixtureConfig(max_epochs=0.5), {"books": 0.5, "code": 0.5}),
-    ],
-)
-def test_epochs_give_each_source_its_share(config, epochs):
-    assert epochs_per_source(config, SIZES) == pytest.approx(epochs)
-
-
-def test_an_unknown_source_is_refused():
-    with pytest.raises(UserError, match="names 'boks', which is no source"):
-        epochs_per_source(MixtureConfig(weights={"boks": 1}), SIZES)
-
-
-def test_the_realised_mix_is_near_the_wanted_one(tmp_path):
-    write_documents(
-        (
-            Document(document_id(s, str(i)), s, str(i), "x" * 10)
-            for s, n in (("a", 300), ("b", 1200))
-            for i in range(n)
-        ),
-        tmp_path / "in",
-    )
-    config = MixtureConfig(weights={"a": 1, "b": 1})
-    facts = mix_sources(config, tmp_path / "in", tmp_path / "out")
-    assert facts["mixture"]["a"]["epochs"] == 2.5
-    assert facts["mixture"]["a"]["share"] == pytest.approx(0.5, abs=0.03)
-    assert facts["documents_out"] == sum(1 for _ in read_documents(tmp_path / "out"))
-
-
-def test_a_documents_copies_depend_on_its_id_alone():
-    seen = [copies(f"{i:032x}", 1.25) for i in range(4000)]
-    assert set(seen) == {1, 2}
-    assert np.mean(seen) == pytest.approx(1.25, abs=0.03)
 
 
 def test_a_document_tells_its_story(corpus, tmp_path):

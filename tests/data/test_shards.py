@@ -74,7 +74,7 @@ def damage(directory, name, change):
         ("tokens-00000.npy", lambda b: b"nonsense", "cannot be read"),
         ("index.json", lambda b: b[:-10], "not valid JSON"),
         ("index.json", lambda b: b.replace(b"uint16", b"uint32"), "holds"),
-        ("index.json", lambda b: b.replace(b"shards-1", b"shards-9"), "format"),
+        ("index.json", lambda b: b.replace(b"shards-2", b"shards-9"), "format"),
         ("offsets.npy", lambda b: b[:-8] + b"\0" * 8, "do not add up"),
     ],
 )

@@ -5,7 +5,7 @@ import pytest
 from hornbook.core.errors import UserError
 from hornbook.data.config import SplitConfig
 from hornbook.data.documents import read_documents, read_texts
-from hornbook.data.split import held_out, split
+from hornbook.data.split import split
 
 
 def test_documents_go_whole_to_one_side(corpus, tmp_path):
@@ -29,11 +29,20 @@ def test_a_documents_side_does_not_depend_on_the_others(corpus, tmp_path):
     assert small == {path for path in large if int(path) < 300}
 
 
-def test_a_larger_share_holds_out_more_of_the_same():
-    ids = [f"{i:032x}" for i in range(2000)]
-    small = {i for i in ids if held_out(i, 0.1)}
-    large = {i for i in ids if held_out(i, 0.3)}
-    assert small < large
+def test_a_larger_share_holds_out_more_of_the_same(corpus, tmp_path):
+    documents = corpus(["x"] * 500)
+    sides = []
+    for share in (0.1, 0.3):
+        split(SplitConfig(holdout=share), documents, tmp_path / str(share))
+        held_out = read_documents(tmp_path / str(share) / "validation")
+        sides.append({d.path for d in held_out})
+    assert sides[0] < sides[1]
+
+
+def test_of_a_few_documents_at_least_one_is_held_out(corpus, tmp_path):
+    split(SplitConfig(holdout=1e-9), corpus(["a", "b", "c"]), tmp_path / "out")
+    assert len(list(read_texts(tmp_path / "out" / "train"))) == 2
+    assert len(list(read_texts(tmp_path / "out" / "validation"))) == 1
 
 
 def test_the_tail_of_every_document_is_cut_off_exactly(corpus, tmp_path):

@@ -7,7 +7,7 @@ import re
 import unicodedata
 
 import ftfy
-from ftfy.badness import is_bad
+from ftfy.badness import MOJIBAKE_CATEGORIES, is_bad
 
 from hornbook.data.config import CleanConfig
 from hornbook.data.read.pii import mask
@@ -15,6 +15,20 @@ from hornbook.data.read.pii import mask
 # C0 and C1 controls but for tab and newline, inner byte-order marks, noncharacters.
 UNWANTED = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x84\x86-\x9f\ufeff\ufffe\uffff\ud800-\udfff]"
+)
+
+# What every line holds that ftfy calls bad: two characters beyond ASCII side by side, not
+# both of them everyday letters of Greek or Cyrillic; or one of a few that are enough alone.
+ODD = "".join(
+    characters
+    for kind, characters in MOJIBAKE_CATEGORIES.items()
+    if kind not in ("lower_common", "upper_common", "common", "c1")
+)
+ENOUGH = "\x80-\x9fŒœÃÂЂ"
+SUSPICIOUS = re.compile(f"[{ODD}][^\\x00-\\x7f]|[^\\x00-\\x7f][{ODD}]|[{ENOUGH}]")
+# The same on UTF-8, without telling letters apart: four times as fast.
+SUSPICIOUS_BYTES = re.compile(
+    rb"[\xc2-\xf4][\x80-\xbf]+[\xc2-\xf4]|\xc2[\x80-\x9f]|\xc5[\x92\x93]|\xc3[\x82\x83]"
 )
 
 
@@ -30,14 +44,18 @@ def clean(text: str, config: CleanConfig) -> str:
 def fix_mojibake(text: str) -> str:
     """Undo UTF-8 that was once read as Latin-1 (``schÃ¶n`` -> ``schön``), line by line.
 
-    ftfy decides per line, but only on lines that hold a tell-tale sequence: looking at
-    every line would cost more than all the other stages together.
+    ftfy decides per line, but is only asked about lines that hold a tell-tale sequence:
+    asking about every line would cost more than all the other stages together.
     """
-    if text.isascii() or not is_bad(text):
+    if text.isascii() or not SUSPICIOUS_BYTES.search(text.encode("utf-8", "replace")):
         return text
     lines = text.split("\n")
+    bad = [bool(SUSPICIOUS.search(line)) and is_bad(line) for line in lines]
+    if not any(bad):
+        return text
     return "\n".join(
-        ftfy.fix_encoding(line) if is_bad(line) else line for line in lines
+        ftfy.fix_encoding(line) if broken else line
+        for line, broken in zip(lines, bad, strict=True)
     )
 
 

@@ -158,21 +158,24 @@ def extract_unit(
             try:
                 at(file.path)
                 known: dict[str, dict[str, str]] = {}
-                note = known.__setitem__
-                for path, raw in read_file(
-                    file, source, config.filters, tally.skip, note
-                ):
-                    if not raw.isascii():  # a lone surrogate cannot be written
-                        raw = raw.encode("utf-8", "replace").decode()
+                read = read_file(
+                    file, source, config.filters, tally.skip, known.__setitem__
+                )
+                for path, raw in read:
+                    raw, size = _encodable(raw)
+                    tally.take(1, size)
                     text = clean(raw, config.clean)
-                    tally.take(1, utf8_size(raw))
                     document = Document(document_id(name, path), name, path, text)
-                    if _add(document, writer, tally):
-                        size = utf8_size(text)
-                        origins.add(document.id, size, known.pop(path, {}))
+                    facts = known.pop(path, {})
+                    if text and not text.isspace():
+                        writer.write(document)
+                        origins.add(document.id, utf8_size(text), facts)
+                    else:
+                        tally.drop(document, "empty")
                     alive()
             except GivenUp as error:
                 tally.skip(file.path, str(error))
+    tally.keep(writer.documents, writer.bytes)
     write_numbers(out, number, origins.tables())
     return {
         "source": name,
@@ -183,14 +186,13 @@ def extract_unit(
     }
 
 
-def _add(document: Document, writer: DocumentFile, tally: Tally) -> bool:
-    """Write a document, if there is anything in it."""
-    if not document.text or document.text.isspace():
-        tally.drop(document, "empty")
-        return False
-    tally.keep(1, utf8_size(document.text))
-    writer.write(document)
-    return True
+def _encodable(text: str) -> tuple[str, int]:
+    """A text that can be written, and its bytes: a lone surrogate becomes a ``?``."""
+    try:
+        return text, utf8_size(text)
+    except UnicodeEncodeError:
+        encoded = text.encode("utf-8", "replace")
+        return encoded.decode(), len(encoded)
 
 
 def _nothing_came(source: str, tally: Tally) -> str:

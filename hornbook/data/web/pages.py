@@ -6,12 +6,13 @@ from itertools import islice
 import pyarrow as pa
 
 from hornbook.data.config import FilterConfig, HtmlMode
-from hornbook.data.filter.filters import judge, measure_table
+from hornbook.data.filter.filters import judge
+from hornbook.data.filter.measures import measure_table
 from hornbook.data.filter.rules import rules, with_preset
 from hornbook.data.pool import GivenUp, at
 from hornbook.data.read.clean import normalize
 from hornbook.data.read.sources import Skip
-from hornbook.data.web.html import BadPage, careful_text, fast_text
+from hornbook.data.web.html import BadPage, careful_text, fast_text, looks_doubtful
 
 BATCH = 64  # pages judged together
 PAGE_SECONDS = 30.0  # for the text of one page
@@ -24,15 +25,19 @@ def page_texts(
 ) -> Iterator[Page]:
     """The main text of each page, by the way that ``mode`` names.
 
-    In two passes a page that the filters drop keeps the text of the fast pass, so that the
-    filter stage counts it under its own reason.
+    In two passes the careful one is for pages that the filters would keep, and of which the
+    text of the fast one looks doubtful. A page that the filters drop keeps its text too, so
+    that the filter stage counts it under its own reason.
     """
     source = iter(pages)
     while batch := list(islice(source, BATCH)):
         texts = [_extract(page, mode == "careful", skip) for page in batch]
         good = [len(text) > 0 for text in texts]
         if mode == "two-pass":
-            good = _worth_keeping(texts, filters)
+            kept = _worth_keeping(texts, filters)
+            good = [
+                k and looks_doubtful(text) for k, text in zip(kept, texts, strict=True)
+            ]
         for page, text, again in zip(batch, texts, good, strict=True):
             better = (
                 _extract(page, True, skip)

@@ -5,11 +5,18 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from ftfy.badness import is_bad
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hornbook.data.config import CleanConfig
-from hornbook.data.read.clean import clean, fix_mojibake, normalize
+from hornbook.data.read.clean import (
+    SUSPICIOUS,
+    SUSPICIOUS_BYTES,
+    clean,
+    fix_mojibake,
+    normalize,
+)
 from hornbook.data.read.decode import NotText, decode
 
 
@@ -26,6 +33,21 @@ def test_what_normalize_leaves_is_tidy(text):
     assert not set(tidy) & {"\r", "\0", "\x07", "\ufeff", "\x9f"}
     assert not any(line.endswith((" ", "\t")) for line in tidy.split("\n"))
     tidy.encode()  # no lone surrogates
+
+
+TELL_TALE = st.one_of(
+    st.characters(codec="latin-1"),
+    st.sampled_from("ŒœÃÂŠŸ€“”‘’•–—…†‡™ЂвЂГўВРСβεΞΟāŽž╔▓│×²ØÙ√≈°ﬁ"),
+    st.characters(min_codepoint=0x370, max_codepoint=0x460),
+)
+
+
+@settings(max_examples=500)
+@given(st.text(TELL_TALE, max_size=8))
+def test_the_quick_looks_miss_nothing_that_ftfy_calls_bad(line):
+    if is_bad(line):
+        assert SUSPICIOUS.search(line)
+        assert SUSPICIOUS_BYTES.search(line.encode())
 
 
 def test_indentation_tabs_and_quotes_of_code_survive():

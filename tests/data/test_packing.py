@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hornbook.align.packing import pack_rows
+from hornbook.data.packing import pack_rows
 
 
 @given(st.lists(st.integers(1, 40), max_size=80), st.integers(40, 60))
