@@ -285,10 +285,15 @@ class DedupConfig(Settings, frozen=True):
 
 
 class DecontaminateConfig(Settings, frozen=True):
-    """Which benchmark files no document may share a run of words with."""
+    """Which benchmarks no document may share a run of words with."""
 
-    benchmarks: tuple[str, ...]  # .jsonl (all strings of a record) or lines of text
-    ngram: Count = 13
+    # Files, or folders of files: of .jsonl and .csv all strings of a record are one item,
+    # of others a line; relative to benchmarks_folder, so that a name may be enough.
+    benchmarks: tuple[str, ...]
+    benchmarks_folder: str = ""
+    ngram: Count = 13  # words a document and an item must share in a row (GPT-3: 13)
+    min_share: Fraction = 0.0  # of an item's runs that the document must hold, too
+    max_documents: NonNegative = 0  # a run that more of them hold is common; 0: none is
 
 
 class ClassifyConfig(Settings, frozen=True):

@@ -34,26 +34,21 @@ from hornbook.data.filter.linescan import (
 )
 
 NOTICES = (
+    *("accept cookies", "accept all cookies", "cookie settings", "cookie policy"),
+    *("this site uses cookies", "this website uses cookies", "we use cookies"),
+    *("by continuing to use this site", "subscribe to our", "sign up for our"),
     *(
-        "accept cookies",
-        "accept all cookies",
-        "cookie settings",
-        "this site uses cookies",
-    ),
-    *("this website uses cookies", "we use cookies", "by continuing to use this site"),
-    *("subscribe to our", "sign up for our", "join our mailing list", "our newsletter"),
-    *(
+        "join our mailing list",
+        "our newsletter",
         "all rights reserved",
-        "terms and conditions",
-        "terms of service",
         "privacy policy",
     ),
-    *("share on facebook", "share on twitter", "share this article", "follow us on"),
-    *("skip to content", "skip to main content", "back to top", "add to cart"),
-    *("leave a reply", "post a comment", "your email address will not be published"),
-    *("enable javascript", "you must be logged in", "click here to"),
+    *("share on facebook", "share on twitter", "follow us on", "skip to content"),
+    *("skip to main content", "back to top", "add to cart", "leave a reply"),
+    *("post a comment", "your email address will not be published"),
+    *("enable javascript", "you must be logged in"),
 )
-NOTICE_WORDS = 30  # a longer line is prose that happens to say so
+NOTICE_WORDS = 20  # a longer line is prose that happens to say so
 MENU_WORDS = 3  # a longer line is no entry of a menu
 MOST_SLOTS = 1 << 26  # two tables of uint16: 256 MB
 
