@@ -1,4 +1,4 @@
-"""Curation against its peers: near-duplicates, web rules, scoring, HTML, clustering, growth.
+"""Curation against its peers: near-duplicates, recall, web rules, scoring, HTML, growth.
 
     python bench/curate.py [--quick] [--peers PYTHON] [--data FOLDER] [--only PART ...]
 
@@ -9,7 +9,6 @@ extra ``bench-data`` installs them); one that is missing is left out and named.
 """
 
 import argparse
-import gzip
 import json
 import platform
 import resource
@@ -18,7 +17,6 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +25,8 @@ import pyarrow as pa
 from hornbook.core.files import write_json
 from hornbook.data.classify.classifier import train
 from hornbook.data.config import DedupConfig, FilterConfig
-from hornbook.data.dedup.clusters import keep_best, number_buckets
+from hornbook.data.dedup.clusters import keep_best
+from hornbook.data.dedup.groups import find_groups
 from hornbook.data.dedup.jsonl import dedup_jsonl
 from hornbook.data.filter.rules import decide, rules
 from hornbook.data.filter.webstatistics import measure_web
@@ -90,11 +89,17 @@ def near_duplicates(options, folder: Path) -> list[dict]:
     path = folder / "corpus.jsonl"
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     megabytes = sum(len(text.encode()) for text in texts) / 1e6
-    config = DedupConfig()
-    out = folder / "out.jsonl"
-    dedup_jsonl(config, path, out)
-    ours = megabytes / cpu(lambda: dedup_jsonl(config, path, out))
+    speeds = {}
+    for preset in ("fineweb", "default", "refinedweb"):
+        config, out = DedupConfig(preset=preset), folder / "out.jsonl"  # type: ignore
+        dedup_jsonl(config, path, out)
+        seconds = cpu(lambda c=config, o=out: dedup_jsonl(c, path, o), 5)
+        speeds[preset] = megabytes / seconds
+        print(f"  preset {preset}: {speeds[preset]:.0f} MB/s", flush=True)
+    ours = speeds["fineweb"]  # the settings of all peers
     bars = [bar("near-duplicates, JSONL to JSONL", ours, 120, "MB/s")]
+    share = speeds["refinedweb"] / ours
+    bars.append(bar("speed with 9000 hashes, of that with 112", share, 0.2, "share"))
     for name, times in (("datatrove", 80), ("rensa", 4), ("gaoya", 4), ("datasketch", 8),
                         ("daft", 1)):  # fmt: skip
         small = folder / "small.jsonl"
@@ -198,98 +203,77 @@ def scoring(options, folder: Path) -> list[dict]:
     return [bar("scoring", megabytes / cpu(lambda: model.score(column)), 150, "MB/s")]
 
 
-def html(options, folder: Path) -> list[dict]:
-    from hornbook.data.web.html import careful_text, fast_text
-    from hornbook.data.web.pages import page_texts
-
-    pages = options.data / "html_zyte"
-    if not pages.is_dir():
-        print("  html: left out (no html_zyte in --data)")
-        return []
-    truth = json.loads((pages / "ground-truth.json").read_text())
-    names = sorted(truth)[: 40 if options.quick else None]
-    sources = {
-        name: gzip.decompress(
-            (pages / "html" / f"{name}.html.gz").read_bytes()
-        ).decode()
-        for name in names
-    }
-    megabytes = sum(len(page.encode()) for page in sources.values()) / 1e6
-    everything = list(sources.items())
-    config = FilterConfig(preset="gopher")
-
-    def two_pass():
-        return dict(page_texts(everything, "two-pass", config, lambda *_: None))
-
-    ways = {
-        "fast": lambda: {n: fast_text(p) for n, p in everything},
-        "careful": lambda: {n: careful_text(p) for n, p in everything},
-        "two-pass": two_pass,
-    }
-    bars = []
-    for way, work in ways.items():
-        found = work()
-        seconds = cpu(work, 1)
-        scores = [f1(found.get(n, ""), truth[n]["articleBody"]) for n in names]
-        print(f"  html {way}: {megabytes / seconds:.1f} MB/s, F1 {np.mean(scores):.3f}")
-        if way == "two-pass":
-            bars.append(
-                bar("HTML to text, two passes", megabytes / seconds, 30, "MB/s")
-            )
-            bars.append(
-                bar("HTML to text, two passes", float(np.mean(scores)), 0.92, "F1")
-            )
-    return bars
-
-
-def f1(found: str, truth: str) -> float:
-    """Agreement of two texts as bags of runs of four words."""
-
-    def runs(text: str) -> Counter:
-        words = text.split()
-        return Counter(tuple(words[i : i + 4]) for i in range(max(len(words) - 3, 1)))
-
-    a, b = runs(found), runs(truth)
-    common = sum((a & b).values())
-    return 2 * common / max(sum(a.values()) + sum(b.values()), 1)
-
-
 def clustering(options, folder: Path) -> list[dict]:
-    documents = 10**6 if options.quick else 10**7
+    """Growing numbers of documents, each in a process of its own for its highest memory."""
+    sizes = [10**5, 10**6] if options.quick else [10**5, 10**6, 10**7]
+    found = {}
+    for documents in sizes:
+        done = subprocess.run(
+            [sys.executable, __file__, "--cluster", str(documents)],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        found[documents] = json.loads(done.stdout)
+        print(f"  {documents:,} documents: {found[documents]}", flush=True)
+    if options.quick:
+        return []
+    ten, one = found[10**7], found[10**6]
+    growth = ten["seconds"] / one["seconds"]
+    each = (ten["GB"] - one["GB"]) / (10**7 - 10**6) * 1e9
+    return [
+        most("clustering 10 M x 14, seconds", ten["seconds"], 10),
+        most("clustering 10 M x 14, GB", ten["GB"], 2),
+        most("clustering, time for ten times the documents, x", growth, 15),
+        most("clustering, bytes per further document", each, 200),
+    ]
+
+
+def most(what: str, value: float, limit: float) -> dict:
+    print(f"  {what}: {value:.3g} (bar {limit:g})", flush=True)
+    return {
+        "what": what,
+        "value": value,
+        "bar": f"<= {limit:g}",
+        "holds": value <= limit,
+    }
+
+
+def cluster(documents: int) -> dict:
+    """Random keys of 14 bands; a fifth of the documents are copies of others."""
+    cluster_keys(np.zeros((14, 10), np.uint64), np.zeros(10, np.uint32))  # compile
     random = np.random.default_rng(1)
-    keys = random.integers(0, 2**63, (14, documents), dtype=np.uint64)
+    keys = np.empty((14, documents), np.uint64)
+    for band in keys:
+        band[:] = random.integers(0, 2**64, documents, dtype=np.uint64)
     copies = random.integers(0, documents // 2, documents // 5)
-    keys[:, -len(copies) :] = keys[:, copies]  # a fifth are copies of others
-    members = np.concatenate([copies, np.arange(documents - len(copies), documents)])
+    keys[:, -len(copies) :] = keys[:, copies]
     value = np.arange(documents, dtype=np.uint32)
     value[-len(copies) :] = copies
     start = time.process_time()
-    buckets = number_buckets(keys, np.ones(documents, bool))
-    order = np.unique(members)
-    kept, similarity = np.arange(documents), np.ones(documents)
-    ends = np.arange(len(order) + 1)
-    keep_best(order, keys, buckets, value[order], ends, 0.7, kept, similarity)
+    kept = cluster_keys(keys, value)
     seconds = time.process_time() - start
     gone = int((kept != np.arange(documents)).sum())
     assert gone == len(copies), (gone, len(copies))
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    print(f"  clustering {documents:,} x 14: {seconds:.1f} s, {memory:.2f} GB at most")
-    if options.quick:
-        return []
-    return [
-        {"what": "clustering 10 M x 14, seconds", "value": seconds, "bar": "<= 10",
-         "holds": seconds <= 10},
-        {"what": "clustering 10 M x 14, GB", "value": memory, "bar": "<= 2",
-         "holds": memory <= 2},
-    ]  # fmt: skip
+    return {"seconds": seconds, "GB": memory}
+
+
+def cluster_keys(keys: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """The kept document of each; a shingle set is the one number ``value``."""
+    documents = keys.shape[1]
+    groups = find_groups(keys, np.ones(documents, bool))
+    ranked = groups.among(np.arange(documents))
+    sets = value[ranked], np.arange(len(ranked)), np.ones(len(ranked), np.int64)
+    kept, similarity = np.arange(documents), np.ones(documents)
+    keep_best(ranked, 0, groups, sets, 0.7, kept, similarity)
+    return kept
 
 
 PARTS = {
-    "clustering": clustering,  # first: it reports the process's highest memory
+    "clustering": clustering,
     "near-duplicates": near_duplicates,
+    "recall": recall,
     "web": web_rules,
     "scoring": scoring,
-    "html": html,
 }
 
 
@@ -301,7 +285,11 @@ def main() -> None:
         "--data", type=Path, default=HERE.parents[1] / "shared" / "data"
     )
     parser.add_argument("--only", nargs="*", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--cluster", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.cluster:
+        print(json.dumps(cluster(options.cluster)))
+        return
     bars = []
     with tempfile.TemporaryDirectory() as folder:
         for name in options.only:

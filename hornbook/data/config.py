@@ -275,13 +275,28 @@ class FilterConfig(Settings, frozen=True):
 
 
 class DedupConfig(Settings, frozen=True):
-    """Exact and MinHash near-duplicate removal."""
+    """Removal of exact duplicates, near-duplicates (MinHash), and repeated passages.
+
+    ``preset`` names a way to find candidates; ``ngram``, ``bands``, ``rows`` and
+    ``threshold`` override its numbers. See ``hornbook.data.dedup.presets`` for them.
+    """
 
     enabled: bool = True
-    ngram: Count = 5  # words per shingle
-    bands: Count = 14
-    rows: Count = 8
-    threshold: Fraction = 0.7  # exact Jaccard similarity a pair must reach
+    preset: Literal["default", "fineweb", "refinedweb", "dclm", "gopher"] = "default"
+    ngram: Count | None = None  # words per shingle
+    bands: Count | None = None
+    rows: Count | None = None  # hashes per band
+    threshold: Fraction | None = None  # exact Jaccard similarity a pair must reach
+    keep: Literal["longest", "first", "best-source"] = "longest"  # of a group
+    source_order: tuple[str, ...] = ()  # names of sources, best first, for best-source
+    against: tuple[str, ...] = ()  # earlier runs whose documents are not wanted again
+    paragraphs: bool = False  # cut paragraphs that a better document has too
+    lines: bool = False  # the same for lines
+    min_repeat: Count = 40  # bytes: shorter lines and paragraphs are never cut
+    spans: NonNegative = (
+        0  # words: cut runs of so many that a better document has; 0: no
+    )
+    min_left: NonNegative = 200  # bytes: a document of which less is left goes
 
 
 class DecontaminateConfig(Settings, frozen=True):
