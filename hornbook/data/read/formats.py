@@ -1,7 +1,6 @@
 """What is in a file: one text, or one per record. Broken parts are skipped and counted."""
 
 import csv
-import io
 from collections.abc import Iterator
 from typing import IO
 
@@ -174,9 +173,8 @@ def bounded_lines(handle: IO[bytes]) -> Iterator[bytes | None]:
 
 def read_csv(path: str, handle: IO[bytes], text_key: str, skip: Skip) -> Texts:
     """``(path:row, text)`` of each row of a CSV file with a header line."""
-    lines = io.TextIOWrapper(handle, "utf-8-sig", errors="replace", newline="")  # type: ignore[arg-type]
     csv.field_size_limit(MAX_LINE_BYTES)
-    rows = csv.DictReader(lines)
+    rows = csv.DictReader(_csv_lines(path, handle, skip))
     number = 0
     while True:
         number += 1
@@ -192,7 +190,16 @@ def read_csv(path: str, handle: IO[bytes], text_key: str, skip: Skip) -> Texts:
             skip(f"{path}:{number}", _wrong_key(text_key, {str(k): 0 for k in row}))
         else:
             yield f"{path}:{number}", text
-    lines.detach()
+
+
+def _csv_lines(path: str, handle: IO[bytes], skip: Skip) -> Iterator[str]:
+    encoding = "utf-8-sig"  # a byte-order mark may begin the first line
+    for number, line in enumerate(bounded_lines(handle), start=1):
+        if line is None:
+            skip(f"{path} line {number}", f"line longer than {MAX_LINE_BYTES >> 20} MiB")
+        else:
+            yield line.decode(encoding, "replace")
+            encoding = "utf-8"
 
 
 def read_parquet(
