@@ -9,7 +9,7 @@ from hornbook.core.errors import UserError
 from hornbook.data.pool import at, isolated_map
 
 # A module of its own, because the worker processes must be able to import it.
-PLANTED = '''
+PLANTED = """
 import os, signal, time
 from hornbook.core.errors import UserError
 from hornbook.data.pool import GivenUp, at
@@ -40,7 +40,7 @@ def dangerous(item):
 
 def pid(item):
     return os.getpid()
-'''
+"""
 
 
 @pytest.fixture

@@ -196,7 +196,9 @@ def _csv_lines(path: str, handle: IO[bytes], skip: Skip) -> Iterator[str]:
     encoding = "utf-8-sig"  # a byte-order mark may begin the first line
     for number, line in enumerate(bounded_lines(handle), start=1):
         if line is None:
-            skip(f"{path} line {number}", f"line longer than {MAX_LINE_BYTES >> 20} MiB")
+            skip(
+                f"{path} line {number}", f"line longer than {MAX_LINE_BYTES >> 20} MiB"
+            )
         else:
             yield line.decode(encoding, "replace")
             encoding = "utf-8"

@@ -7,7 +7,7 @@ from hornbook.data.documents import read_documents
 from hornbook.data.read.extract import extract
 
 # Stands in for the library, in the worker processes: they find it first.
-TRAFILATURA = '''
+TRAFILATURA = """
 import os, signal, time
 from hornbook.data.web import pages
 pages.PAGE_SECONDS = 1.0  # from the page after the first on
@@ -24,7 +24,7 @@ def extract(page, **_):
         while True:
             eaten.append(bytes(1 << 30))
     return f"The text of {page[-20:]}"
-'''
+"""
 
 
 @pytest.mark.parametrize("workers", [1, 2])
