@@ -17,17 +17,22 @@ import sys
 import sysconfig
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from hornbook.core.files import write_json
+from hornbook.data.arrow import text_buffers
 from hornbook.data.classify.classifier import train
 from hornbook.data.config import DedupConfig, FilterConfig
 from hornbook.data.dedup.clusters import keep_best
 from hornbook.data.dedup.groups import find_groups
 from hornbook.data.dedup.jsonl import dedup_jsonl
+from hornbook.data.dedup.minhash import band_keys
+from hornbook.data.dedup.presets import PRESETS
+from hornbook.data.dedup.sets import flat_sets
 from hornbook.data.filter.rules import decide, rules
 from hornbook.data.filter.webstatistics import measure_web
 
@@ -201,6 +206,70 @@ def scoring(options, folder: Path) -> list[dict]:
     model = train(texts[:400], np.arange(len(texts[:400])) % 2)
     model.score(column)
     return [bar("scoring", megabytes / cpu(lambda: model.score(column)), 150, "MB/s")]
+
+
+def recall(options, folder: Path) -> list[dict]:
+    """Pairs above the threshold that become candidates, by exact Jaccard of all pairs."""
+    texts = passages(options)
+    settings = PRESETS["default"]
+    buffer, offsets = text_buffers(pa.array(texts, pa.large_string()))
+    keys, _ = band_keys(buffer, offsets, settings.ngram, settings.bands, settings.rows)
+    flat, ends = flat_sets(buffer, offsets, np.arange(len(texts)), settings.ngram)
+    above = similar_pairs(flat, ends, settings.threshold)
+    found = sum(bool((keys[:, i] == keys[:, j]).any()) for i, j in above)
+    print(f"  {found} of {len(above)} pairs found among {len(texts)} documents")
+    share = found / max(len(above), 1)
+    return [bar("pairs above the threshold that are found", share, 0.98, "share")]
+
+
+def passages(options) -> list[str]:
+    """Pieces of books, and beside every second one an edited copy: some words changed, the
+    beginning cut off, or both, so that the similarities lie on both sides of the threshold.
+    """
+    random = np.random.default_rng(1)
+    texts: list[str] = []
+    for book in books(options):
+        words = book.split(" ")
+        for start in range(0, len(words), 400):
+            piece = words[start : start + 400]
+            texts.append(" ".join(piece))
+            if (start // 400) % 2 == 0:
+                copy = piece[random.integers(0, 60) :]
+                for place in random.integers(0, len(copy), random.integers(0, 16)):
+                    copy[place] = "changed"
+                texts.append(" ".join(copy))
+            if len(texts) >= (1000 if options.quick else 5000):
+                return texts
+    return texts
+
+
+def books(options):
+    import zstandard
+
+    files = sorted((options.data / "books_en").glob("*.jsonl.zst"))
+    for path in files:
+        with zstandard.open(path, "rt", encoding="utf-8") as lines:
+            for line in lines:
+                yield json.loads(line)["text"]
+    if not files:
+        yield from corpus(20)
+
+
+def similar_pairs(flat, ends, threshold) -> list[tuple[int, int]]:
+    """All pairs of sets at least so similar, counted through the documents per shingle."""
+    owner = np.repeat(np.arange(len(ends) - 1), np.diff(ends))
+    order = np.argsort(flat, kind="stable")
+    cuts = np.flatnonzero(np.diff(flat[order])) + 1
+    common: Counter = Counter()
+    for documents in np.split(owner[order], cuts):
+        members = documents.tolist()
+        common.update((a, b) for k, b in enumerate(members) for a in members[:k])
+    sizes = np.diff(ends).tolist()
+    return [
+        (a, b)
+        for (a, b), n in common.items()
+        if n >= threshold * (sizes[a] + sizes[b] - n)
+    ]
 
 
 def clustering(options, folder: Path) -> list[dict]:

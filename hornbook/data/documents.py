@@ -5,7 +5,7 @@ one row group, whatever the size of the corpus.
 """
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,13 +153,18 @@ class DocumentFile:
 
 
 class DocumentWriter:
-    """Writes documents into ``directory``, in files of about :data:`FILE_BYTES` of text."""
+    """Writes documents into ``directory``, in files of about :data:`FILE_BYTES` of text.
+
+    A table is compressed and written while the next one is made.
+    """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.documents = self.bytes = 0
         self._files = 0
         self._file: DocumentFile | None = None
+        self._pool = ThreadPoolExecutor(1)
+        self._writing: Future[None] | None = None
 
     def __enter__(self) -> "DocumentWriter":
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -167,27 +172,35 @@ class DocumentWriter:
 
     def write(self, document: Document) -> None:
         """Add one document."""
-        self._current().write(document)
+        self._settled_file().write(document)
         self._count(1, utf8_size(document.text))
 
     def write_table(self, table: pa.Table) -> None:
         """Add the rows of a table that has the columns of :data:`SCHEMA` (and maybe more)."""
         if table.num_rows:
-            self._current().write_table(table)
+            file = self._settled_file()
+            self._writing = self._pool.submit(file.write_table, table)
             self._count(table.num_rows, int(text_sizes(table).sum()))
 
-    def _current(self) -> DocumentFile:
+    def _count(self, rows: int, size: int) -> None:
+        self.documents += rows
+        self.bytes += size
+
+    def _settled_file(self) -> DocumentFile:
+        """The file to write to, when the table before has been written."""
+        self._settle()
+        if self._file and self._file.written >= FILE_BYTES:
+            self._close(None, None, None)
         if self._file is None:
             path = documents_file(self.directory, self._files)
             self._file = DocumentFile(path).__enter__()
             self._files += 1
         return self._file
 
-    def _count(self, rows: int, size: int) -> None:
-        self.documents += rows
-        self.bytes += size
-        if self._file and self._file.written >= FILE_BYTES:
-            self._close(None, None, None)
+    def _settle(self) -> None:
+        writing, self._writing = self._writing, None
+        if writing:
+            writing.result()
 
     def _close(self, *error: Any) -> None:
         file, self._file = self._file, None
@@ -200,9 +213,17 @@ class DocumentWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is None and not self._files:
-            self._current()  # a directory without documents is valid, and says so
-        self._close(kind, error, trace)
+        try:
+            if kind is None:
+                self._settle()
+                if not self._files:
+                    self._settled_file()  # no documents at all is valid, and says so
+        except BaseException as failed:
+            kind, error, trace = type(failed), failed, failed.__traceback__
+            raise
+        finally:
+            self._pool.shutdown()
+            self._close(kind, error, trace)
 
 
 def document_files(directory: Path) -> list[Path]:

@@ -147,8 +147,9 @@ def _pieces(
             **_names(found), first=first, data=data, consumed=handle.tell() - start
         )
 
+    stream = open_stream(handle)  # when it goes, it closes the handle
     try:
-        for line in bounded_lines(open_stream(handle)):  # type: ignore[arg-type]
+        for line in bounded_lines(stream):  # type: ignore[arg-type]
             if line is None:
                 place = f"{found.path}:{first + len(lines)}"
                 skip(place, f"line longer than {MAX_LINE_BYTES >> 20} MiB")

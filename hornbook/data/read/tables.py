@@ -39,9 +39,8 @@ def read_csv(
     encoding = encoding or _encoding(sample)
     lines = io.TextIOWrapper(handle, encoding, errors="surrogateescape", newline="")  # type: ignore[arg-type]
     csv.field_size_limit(MAX_FIELD_BYTES)
-    rows = csv.DictReader(
-        lines, **_dialect(sample.decode(encoding, "replace"), text_key)
-    )
+    dialect = _dialect(sample.decode(encoding, "replace"), text_key)
+    rows = csv.DictReader(_bounded(path, lines, skip), **dialect)
     number = 0
     while True:
         number += 1
@@ -60,6 +59,20 @@ def read_csv(
         else:
             yield f"{path}:{number}", text
     lines.detach()
+
+
+def _bounded(path: str, lines: io.TextIOWrapper, skip: Skip) -> Iterator[str]:
+    """The lines of a file, without those too long to be one."""
+    number = 0
+    while line := lines.readline(MAX_FIELD_BYTES):
+        number += 1
+        if len(line) < MAX_FIELD_BYTES or line.endswith("\n"):
+            yield line
+            continue
+        skip(f"{path} line {number}", f"line longer than {MAX_FIELD_BYTES >> 20} MiB")
+        while rest := lines.readline(1 << 20):
+            if rest.endswith("\n"):
+                break
 
 
 def _encoding(sample: bytes) -> str:

@@ -6,9 +6,6 @@ from itertools import islice
 import pyarrow as pa
 
 from hornbook.data.config import FilterConfig, HtmlMode
-from hornbook.data.filter.filters import judge
-from hornbook.data.filter.measures import measure_table
-from hornbook.data.filter.rules import rules, with_preset
 from hornbook.data.pool import GivenUp, at
 from hornbook.data.read.clean import normalize
 from hornbook.data.read.sources import Skip
@@ -64,6 +61,10 @@ def _extract(page: Page, careful: bool, skip: Skip) -> str:
 def _worth_keeping(texts: list[str], filters: FilterConfig) -> list[bool]:
     if not filters.enabled:
         return [True] * len(texts)
+    from hornbook.data.filter.filters import judge  # they load Numba
+    from hornbook.data.filter.measures import measure_table
+    from hornbook.data.filter.rules import rules, with_preset
+
     config = with_preset(filters)
     column = pa.array([normalize(text) for text in texts], pa.large_string())
     columns = measure_table(pa.table({"text": column}), config)
