@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +74,8 @@ def folder(pages, books, tmp_path):
 
 
 def share_kept(config, folder, name):
-    facts = filter_documents(config, folder / name, folder / "out")
+    out = Path(tempfile.mkdtemp(dir=folder))
+    facts = filter_documents(config, folder / name, out)
     return facts["documents_out"] / facts["documents_in"], facts
 
 
