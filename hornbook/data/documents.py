@@ -6,11 +6,11 @@ one row group, whatever the size of the corpus.
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -53,18 +53,45 @@ def document_id(source: str, path: str) -> str:
 def parquet_writer(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
     """A writer of a Parquet file that appears at ``path`` when the block ends well."""
     with atomic_file(path) as handle:
+        sink = _Sink(handle)
         # Texts rarely repeat: a dictionary of them would only make reading slow.
         repeats: Any = [name for name in ("source", "reason") if name in schema.names]
         writer = pq.ParquetWriter(
-            handle, schema, compression="zstd", use_dictionary=repeats or False
+            sink, schema, compression="zstd", use_dictionary=repeats or False
         )
         try:
             yield writer
             writer.close()
         except BaseException:
-            # Else it writes the rest when it is collected: onto a disk that may be full.
-            writer.is_open = False
+            sink.discarded = True
+            with suppress(Exception):
+                writer.close()
+            writer.is_open = False  # else it tries again, and complains, when it goes
             raise
+
+
+class _Sink:
+    """A file for a Parquet writer, which writes a footer whatever went wrong before.
+
+    Once ``discarded``, nothing more reaches the file, which may be full or closed.
+    """
+
+    closed = discarded = False
+
+    def __init__(self, handle: IO[bytes]) -> None:
+        self._handle = handle
+
+    def write(self, data: Any) -> int:
+        return len(data) if self.discarded else self._handle.write(data)
+
+    def tell(self) -> int:
+        return 0 if self.discarded else self._handle.tell()
+
+    def flush(self) -> None:
+        """The handle's owner flushes it."""
+
+    def close(self) -> None:
+        """The handle's owner closes it."""
 
 
 def documents_file(directory: Path, number: int) -> Path:

@@ -9,6 +9,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 
@@ -38,13 +39,17 @@ def shard_file(directory: Path, number: int) -> Path:
 class GrowingShards:
     """The files of a directory of shards, which grow by units; a note says how far.
 
-    What lies behind that in the files was being written when an attempt was cut off.
+    What lies behind that in the files was being written when an attempt was cut off. An
+    attempt by another ``plan`` is of no use.
     """
 
-    def __init__(self, directory: Path, dtype: np.dtype) -> None:
+    def __init__(self, directory: Path, dtype: np.dtype, plan: Any) -> None:
         self.directory, self.dtype = directory, dtype
         note = directory / NOTE
         noted = read_json(note) if note.exists() else {}
+        if noted.get("plan") != plan:
+            noted = {}
+        self.plan = plan
         self.units = noted.get("units", 0)
         self.documents = noted.get("documents", 0)
         self.tokens = noted.get("tokens", 0)
@@ -86,7 +91,7 @@ class GrowingShards:
         for file in (self._offsets, self._ids, self._shard):
             if file:
                 file.sync()
-        names = ("units", "documents", "tokens", "bytes", "sources")
+        names = ("plan", "units", "documents", "tokens", "bytes", "sources")
         write_json(self.directory / NOTE, {n: getattr(self, n) for n in names})
 
     def _count_source(self, name: str, documents: int) -> None:

@@ -23,7 +23,7 @@ from hornbook.core.progress import Progress
 from hornbook.data.documents import count_documents
 from hornbook.data.funnel import Tally
 from hornbook.data.growing import NOTE, Encoded, GrowingShards, shard_file
-from hornbook.data.units import THREADS, DocumentUnit, document_units
+from hornbook.data.units import THREADS, UNIT_BYTES, DocumentUnit, document_units, plan
 
 FORMAT = "hornbook-shards-2"
 END_OF_TEXT = "<|endoftext|>"
@@ -57,7 +57,7 @@ def write_shards(documents: Path, tokenizer: Encoder, out: Path) -> dict[str, An
     if not (out / "index.json").exists():
         dtype = np.dtype(np.uint16 if tokenizer.vocab_size <= 1 << 16 else np.uint32)
         with (
-            GrowingShards(out, dtype) as files,
+            GrowingShards(out, dtype, plan(UNIT_BYTES)) as files,
             Progress("tokenize", count_documents(documents), "doc") as progress,
         ):
             progress.advance(files.documents, earlier=True)

@@ -22,9 +22,7 @@ from hornbook.data.documents import SCHEMA, document_files, open_parquet, parque
 from hornbook.data.engine import cores, ordered_map
 
 Item = TypeVar("Item")
-Work = Callable[
-    [int, Item], dict[str, Any]
-]  # number, unit -> facts, as JSON knows them
+Work = Callable[[int, Item], dict[str, Any]]  # number, unit -> facts for JSON
 Mapper = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 THREADS: Mapper = partial(ordered_map, workers=cores(), processes=False)
 
@@ -33,16 +31,16 @@ UNIT_BYTES = 16 << 20  # of text, in a unit of documents
 
 
 def each_unit(
-    work: Work[Item], units: Iterable[Item], out: Path, mapper: Mapper, cut: Any
+    work: Work[Item], units: Iterable[Item], out: Path, mapper: Mapper, cut: int
 ) -> Iterator[tuple[dict[str, Any], bool]]:
     """Do ``work(number, unit)`` of all ``units``; gives each one's facts in order.
 
     With them comes whether an earlier attempt at the stage had done the unit already.
     ``mapper`` is an :func:`~hornbook.data.engine.ordered_map` that knows its workers; ``cut``
-    is what the cutting into units depends on besides the input.
+    is the size of the units.
     """
     folder = out / FOLDER
-    _begin(folder, {"hornbook": __version__, "cut": cut})
+    _begin(out, plan(cut))
     planned: deque[tuple[int, bool]] = deque()  # number, done already
 
     def missing() -> Iterator[tuple[int, Item]]:
@@ -61,20 +59,25 @@ def each_unit(
     yield from facts_up_to(None)
 
 
-def _begin(folder: Path, plan: dict[str, Any]) -> None:
+def plan(cut: int) -> dict[str, Any]:
+    """What must not have changed for earlier units to be of use."""
+    return {"hornbook": __version__, "cut": cut}
+
+
+def _begin(out: Path, now: dict[str, Any]) -> None:
     """Forget units that were cut by other rules."""
-    noted = folder / "plan.json"
-    if not (noted.exists() and read_json(noted) == plan):
-        fresh_directory(folder)
-        write_json(noted, plan)
+    noted = out / FOLDER / "plan.json"
+    if not (noted.exists() and read_json(noted) == now):
+        fresh_directory(out / FOLDER)
+        for old in out.rglob("documents-*.parquet"):
+            old.unlink()
+        write_json(noted, now)
 
 
 def _do(work: Work[Item], folder: Path, task: tuple[int, Item]) -> int:
     number, unit = task
     facts = work(number, unit)
-    sync(
-        folder.parent
-    )  # the names of its files must be on the disk before its facts are
+    sync(folder.parent)  # its files' names before its facts, should the power fail
     write_json(_facts_file(folder, number), facts)
     return number
 
