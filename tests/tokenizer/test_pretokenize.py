@@ -13,7 +13,7 @@ from hornbook.core.errors import UserError
 from hornbook.tokenizer.kernels.scan import RULES
 from hornbook.tokenizer.kernels.windows import piece_ends
 from hornbook.tokenizer.pretokenize import PATTERNS, pattern_regex, split
-from hornbook.tokenizer.texts import FRONT, one_buffer
+from hornbook.tokenizer.texts import joined
 from hornbook.tokenizer.unicode import (
     CATEGORIES,
     CODE_POINTS,
@@ -32,8 +32,8 @@ def next_ends(buffer, pos, scan, stop, classes, rule, ends):
 def scanned(text: str, pattern: str) -> list[str]:
     """The pieces as the kernels find them."""
     data = text.encode()
-    buffer, ends = one_buffer(data), np.empty(256, np.uint64)
-    pos, pieces, stop = FRONT, [], FRONT + len(data)
+    (buffer, places), ends = joined([data]), np.empty(256, np.uint64)
+    (pos, stop, _), pieces = places[:, 0].tolist(), []
     scan = pos + 1
     while pos < stop:
         start = pos

@@ -16,23 +16,27 @@ from hornbook.tokenizer.kernels.cuts import next_cut
 from hornbook.tokenizer.kernels.jit import (
     ONE,
     ZERO,
+    inlined,
     inner,
     kernel,
     load64,
     prefetch,
+    state_at,
     store64,
     view,
 )
 from hornbook.tokenizer.kernels.merge import EDGE, IDS, LONGEST, merge_long, merge_piece
 from hornbook.tokenizer.kernels.slots import (
+    LONG,
     LOW_56,
     SHORT,
     THREE,
     TWO,
     find,
+    hash_bytes,
     home,
     occupy,
-    piece_key,
+    short_key,
 )
 from hornbook.tokenizer.kernels.windows import piece_ends
 
@@ -41,59 +45,60 @@ ROOM = BATCH * (LONGEST + 9)  # how much of seen and spill a batch can need at m
 ENDS, CUTS, KEY_0, KEY_1, SLOT, MISSES = (np.uint64(row) for row in range(6))
 ROWS, COLUMNS = 6, BATCH + 128
 # What a state holds, in this order; see jit.addresses.
-(CLASSES, TABLE, SEEN, SPILL, USED, BYTE_IDS, BYTE_RANKS) = range(7)
-(PAIRS, MADE, JOINED, GLUED, SCRATCH, WORK) = range(7, 13)
-BITS_32, BITS_56 = np.uint64(32), np.uint64(56)
+(BUFFER, PLACES, OUT, CLASSES, TABLE, SEEN, SPILL, USED, PROGRESS) = range(9)
+(BYTE_IDS, BYTE_RANKS, PAIRS, MADE, JOINED, GLUED, SCRATCH, WORK) = range(9, 17)
 UNCACHED = np.uint64(2**64 - 1)
+BITS_32, BITS_56 = np.uint64(32), np.uint64(56)
 
 
-@inner
-def plan(buf, start, i, m, table, bits, joined, glued, rows):
-    """Keys and slots of up to BATCH pieces from ``rows[ENDS][i]`` on, long ones cut.
+@inlined
+def with_cuts(buf, start, i, m, joined, glued, rows):
+    """The ends of up to BATCH pieces from ``rows[ENDS][i]`` on, long ones cut, in CUTS.
 
-    Returns (pieces planned, next i).
+    Returns (pieces, next i).
     """
-    ends, cuts, slots = rows[ENDS], rows[CUTS], rows[SLOT]
-    keys_0, keys_1 = rows[KEY_0], rows[KEY_1]
+    ends, cuts = rows[ENDS], rows[CUTS]
     k = ZERO
     while i < m and k < np.uint64(BATCH):
         end = np.int64(ends[i])
-        size = end - start
-        if size > SHORT:
+        i += ONE
+        if end - start > SHORT:
             cut = next_cut(buf, start, end, joined, glued)
-            if cut == end:
-                i += ONE
-            end, size = cut, cut - start
-        else:
-            i += ONE
-        key_0, key_1 = piece_key(buf, start, min(size, LONGEST + 1))
-        at = home(key_0, key_1, bits)
-        prefetch(table, np.int64(at << THREE))
-        keys_0[k], keys_1[k], slots[k], cuts[k] = key_0, key_1, at, end
+            if cut < end:
+                end = cut
+                i -= ONE
+        cuts[k] = end
         start = end
         k += ONE
     return k, i
 
 
-@inner
-def search(k, table, rows):
-    """Find the slots of ``k`` planned pieces; list those not there. Returns how many."""
-    keys_0, keys_1, slots, misses = rows[KEY_0], rows[KEY_1], rows[SLOT], rows[MISSES]
-    mask, missing = np.uint64(len(table) - 1), ZERO
+@inlined
+def plan(buf, begin, k, table, bits, rows):
+    """Keys and slots of ``k`` pieces; each slot is prefetched."""
+    cuts, slots, long = rows[CUTS], rows[SLOT], rows[MISSES]
+    keys_0, keys_1 = rows[KEY_0], rows[KEY_1]
+    n_long = ZERO
+    start = begin
     for t in range(k):
-        key_0, key_1, at = keys_0[t], keys_1[t], slots[t]
-        word = table[at + ONE]
-        while word != ZERO and not (word == key_1 and table[at] == key_0):
-            at = (at + np.uint64(4)) & mask
-            word = table[at + ONE]
-        slots[t] = at
-        if word == ZERO:
-            misses[missing] = t
-            missing += ONE
-    return missing
+        size = np.int64(cuts[t]) - start
+        key_0, key_1 = short_key(buf, start, min(size, SHORT))
+        at = home(key_0, key_1, bits)
+        prefetch(table, np.int64(at << THREE))
+        keys_0[t], keys_1[t], slots[t] = key_0, key_1, at
+        long[n_long] = t
+        n_long += np.uint64(size > SHORT)
+        start += size
+    for j in range(n_long):
+        t = long[j]
+        start = np.int64(cuts[t - ONE]) if t > ZERO else begin
+        size = min(np.int64(cuts[t]) - start, LONGEST + 1)
+        keys_0[t], keys_1[t] = hash_bytes(buf, start, size), LONG
+        slots[t] = home(keys_0[t], LONG, bits)
+        prefetch(table, np.int64(slots[t] << THREE))
 
 
-@inner
+@inlined
 def store_ids(ids, count, at, table, spill, used):
     """Write the ids of one new piece into the slot ``at``."""
     first, second = np.uint64(count) << BITS_56, ZERO
@@ -112,6 +117,24 @@ def store_ids(ids, count, at, table, spill, used):
         used[2] += count
     table[at + TWO] = first
     table[at + THREE] = second
+
+
+@inlined
+def search(k, table, rows):
+    """Find the slots of ``k`` planned pieces; list those not there. Returns how many."""
+    keys_0, keys_1, slots, misses = rows[KEY_0], rows[KEY_1], rows[SLOT], rows[MISSES]
+    mask, missing = np.uint64(len(table) - 1), ZERO
+    for t in range(k):
+        key_0, key_1, at = keys_0[t], keys_1[t], slots[t]
+        word = table[at + ONE]
+        while word != ZERO and not (word == key_1 and table[at] == key_0):
+            at = (at + np.uint64(4)) & mask
+            word = table[at + ONE]
+        slots[t] = at
+        if word == ZERO:
+            misses[missing] = t
+            missing += ONE
+    return missing
 
 
 @inner
@@ -206,7 +229,8 @@ def encode_text(buf, at, n, out, o, state):
         while i < np.uint64(m):
             if is_full(bits, seen, spill, used):
                 return o, at
-            k, i = plan(buf, at, i, np.uint64(m), table, bits, joined, glued, rows)
+            k, i = with_cuts(buf, at, i, np.uint64(m), joined, glued, rows)
+            plan(buf, at, k, table, bits, rows)
             missing = search(k, table, rows)
             if missing != ZERO:
                 learn(
@@ -219,22 +243,30 @@ def encode_text(buf, at, n, out, o, state):
 
 
 @kernel
-def encode_texts(buf, texts, text, at, out, o, state):
-    """Texts ``text``, ``text + 1``, ... of ``buf``, the first of them from ``at`` on.
+def encode_texts(address, o):
+    """Write the ids of all texts of the buffer into ``out`` from ``o`` on.
 
-    ``texts`` is ``(3, texts)``: where each starts and stops, and, written here, how many ids
-    there are up to its end. Returns (o, text, at), for the next call when the cache needs
-    room.
+    ``places`` is ``(3, texts)``: where each starts and stops, and, written here, how many ids
+    there are up to its end. Returns the number of ids, or -1 when the cache needs room: the
+    next call goes on where ``progress`` says (text, byte, o).
     """
-    while text < texts.shape[1]:
-        at = max(at, texts[0, text])
-        stop = texts[1, text]
+    state = state_at(address)
+    buf, out = view(state, BUFFER, np.uint8), view(state, OUT, np.int32)
+    places = view(state, PLACES, np.int64)
+    progress = view(state, PROGRESS, np.int64)
+    text, at = progress[0], progress[1]
+    texts = len(places) // 3
+    while text < texts:
+        at = max(at, places[text])
+        stop = places[texts + text]
         o, at = encode_text(buf, at, stop, out, o, state)
         if at < stop:
-            break
-        texts[2, text] = o
+            progress[0], progress[1], progress[2] = text, at, o
+            return -1
+        places[2 * texts + text] = o
         text += 1
-    return o, text, at
+    progress[0] = progress[1] = 0
+    return o
 
 
 @kernel

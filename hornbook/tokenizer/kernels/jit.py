@@ -38,10 +38,15 @@ _config: Any = numba.core.config
 _CACHE = _config.CACHE_DIR or _cache_folder()
 
 
+MOST_ARRAYS = 24  # of one state
 OPTIONS = {"nogil": True, "error_model": "numpy"}
 _njit: Any = numba.njit
 _carray: Any = vars(numba)["carray"]
 inner = _njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
+# For what runs once per piece: a real call there counts references, dozens of nanoseconds.
+inlined = _njit(
+    no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True, **OPTIONS
+)
 
 
 def kernel(function: Any) -> Any:
@@ -153,7 +158,13 @@ def _pointer(typing, address):
     return types.voidptr(types.uint64), codegen
 
 
-@inner
+@inlined
+def state_at(address):
+    """The state whose own address is ``address``: what :func:`addresses` made."""
+    return _carray(_pointer(np.uint64(address)), (MOST_ARRAYS, 2), np.uint64)
+
+
+@inlined
 def view(state, name, dtype):
     """Array ``name`` of a state made by :func:`addresses`; free, unlike an argument."""
     row = np.uint64(name)
@@ -161,13 +172,20 @@ def view(state, name, dtype):
 
 
 def addresses(*arrays: np.ndarray) -> np.ndarray:
-    """Where each array lies and its length, ``(arrays, 2)`` uint64, for :func:`view`.
+    """Where each array lies and its length, ``(MOST_ARRAYS, 2)`` uint64, for :func:`view`.
 
-    A kernel call pays for every array argument; this passes many as one. Whoever holds
-    the result must hold the arrays too.
+    A kernel call pays for every array argument; this passes many as one number, the
+    state's own address. Whoever holds the result must hold the arrays too.
     """
+    state = np.zeros((MOST_ARRAYS, 2), np.uint64)
+    point(state, 0, *arrays)
+    return state
+
+
+def point(state: np.ndarray, first: int, *arrays: np.ndarray) -> None:
+    """Let the arrays from number ``first`` on be ``arrays``."""
     rows = [(array.ctypes.data, array.size) for array in arrays]
-    return np.array(rows, np.uint64)
+    state[first : first + len(rows)] = rows
 
 
 # An int64 beside a uint64 silently becomes a float64, so constants carry their type.

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hornbook.tokenizer.kernels.jit import ONE, ZERO, inner, kernel
+from hornbook.tokenizer.kernels.jit import ONE, ZERO, inlined, inner, kernel
 from hornbook.tokenizer.kernels.slots import MIX_1, MIX_2
 
 MAX_TOKENS = 1 << 20  # ids take 20 bits of a pair's word; the last is NOBODY
@@ -18,7 +18,7 @@ RANK_SHIFT, LOW_8 = np.uint32(8), np.uint32(255)
 IDS, KEYS, NEXT, BACK = np.uint64(0), np.uint64(1), np.uint64(2), np.uint64(3)
 
 
-@inner
+@inlined
 def rank_of(pairs, left, right):
     """When ``left right`` merges, or NEVER.
 

@@ -7,7 +7,7 @@ few bytes back or ahead never leaves it.
 
 import numpy as np
 
-from hornbook.tokenizer.kernels.jit import inner
+from hornbook.tokenizer.kernels.jit import inlined, inner
 from hornbook.tokenizer.unicode import (
     BLANK,
     LETTER,
@@ -26,7 +26,7 @@ RULES = {"gpt2": GPT2, "gpt4": GPT4, "llama3": LLAMA3, "o200k": O200K}
 QUOTE, SPACE, SLASH = 39, 32, 47
 
 
-@inner
+@inlined
 def code_point(buf, i):
     """(code point, size in bytes) of the character at byte ``i`` of valid UTF-8."""
     lead = np.int64(buf[np.uint64(i)])
@@ -42,7 +42,7 @@ def code_point(buf, i):
     return (lead & 7) << 18 | second << 12 | third << 6 | fourth, 4
 
 
-@inner
+@inlined
 def char_at(buf, i, classes):
     """(class, size in bytes) of the character at byte ``i``."""
     point, size = code_point(buf, i)

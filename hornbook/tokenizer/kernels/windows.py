@@ -16,7 +16,7 @@ that needs more context, are left to the plain scanner.
 
 import numpy as np
 
-from hornbook.tokenizer.kernels.jit import ONE, ZERO, byte_mask, inner, lowest_bit
+from hornbook.tokenizer.kernels.jit import ONE, ZERO, byte_mask, inlined, inner, lowest_bit
 from hornbook.tokenizer.kernels.scan import (
     GPT4,
     LLAMA3,
@@ -34,7 +34,7 @@ FIRST_5, FIRST_6 = np.uint64(0x1F), np.uint64(0x3F)
 TWO, THREE, LAST_5 = np.uint64(2), np.uint64(3), np.uint64(59)
 
 
-@inner
+@inlined
 def wide_letters(buf, at, lead, cut, classes):
     """(ok, bits) of the non-ASCII letters; not ok when one is a blank or a number.
 
@@ -61,7 +61,7 @@ def wide_letters(buf, at, lead, cut, classes):
     return True, bits
 
 
-@inner
+@inlined
 def digit_starts(D):
     """(ok, bits): every third digit of each run starts a piece."""
     first = D & ~(D << ONE)
@@ -77,7 +77,7 @@ def digit_starts(D):
     return True, starts
 
 
-@inner
+@inlined
 def blank_starts(buf, at, n, W, N, X):
     """(ok, bits): where runs of blanks start pieces."""
     if N & FIRST_5 == FIRST_5:  # are these newlines part of an X run before the window?
@@ -103,7 +103,7 @@ def blank_starts(buf, at, n, W, N, X):
     return True, starts
 
 
-@inner
+@inlined
 def window_starts(buf, at, n, classes):
     """(ok, bits): which owned bytes from ``at`` on start a piece; not ok: scan plainly."""
     L = byte_mask(buf, at, 0x20, 97, 26)
