@@ -126,7 +126,7 @@ class Encoder:
         self._first_bits, self._max_bits, self._room = bits, max_bits, room
         self._progress = np.zeros(3, np.int64)
         self._scratch = np.empty(kernels.ROWS * kernels.COLUMNS, np.uint64)
-        self._work = np.empty(4 * (merge.EDGE + 1), np.uint32)
+        self._work = np.empty(kernels.LANES * 4 * (merge.EDGE + 1), np.uint32)
         self._text = bytearray(BEFORE + bytes(SHORT_TEXT + PAD))
         self._stop = np.array([FRONT, FRONT, 0], np.int64)
         self._stop_view = memoryview(self._stop)

@@ -25,7 +25,15 @@ from hornbook.tokenizer.kernels.jit import (
     store64,
     view,
 )
-from hornbook.tokenizer.kernels.merge import EDGE, IDS, LONGEST, merge_long, merge_piece
+from hornbook.tokenizer.kernels.merge import (
+    EDGE,
+    IDS,
+    LONGEST,
+    gather,
+    lay_out,
+    merge_best,
+    merge_long,
+)
 from hornbook.tokenizer.kernels.slots import (
     LONG,
     LOW_56,
@@ -42,12 +50,13 @@ from hornbook.tokenizer.kernels.windows import piece_ends
 
 BATCH = 1024
 ROOM = BATCH * (LONGEST + 9)  # how much of seen and spill a batch can need at most
-ENDS, CUTS, KEY_0, KEY_1, SLOT, MISSES = (np.uint64(row) for row in range(6))
-ROWS, COLUMNS = 6, BATCH + 128
+ENDS, CUTS, KEY_0, KEY_1, SLOT, MISSES, LANE = (np.uint64(row) for row in range(7))
+ROWS, COLUMNS = 7, BATCH + 128
 # What a state holds, in this order; see jit.addresses.
 (BUFFER, PLACES, OUT, CLASSES, TABLE, SEEN, SPILL, USED, PROGRESS) = range(9)
 (BYTE_IDS, BYTE_RANKS, PAIRS, MADE, JOINED, GLUED, SCRATCH, WORK) = range(9, 17)
-UNCACHED = np.uint64(2**64 - 1)
+UNCACHED = IDLE = np.uint64(2**64 - 1)
+LANES = 4
 BITS_32, BITS_56 = np.uint64(32), np.uint64(56)
 
 
@@ -137,26 +146,15 @@ def search(k, table, rows):
     return missing
 
 
-@inner
-def learn(
-    buf,
-    begin,
-    missing,
-    table,
-    bits,
-    seen,
-    spill,
-    used,
-    byte_ids,
-    byte_ranks,
-    pairs,
-    made,
-    rows,
-    work,
-):
-    """Give a slot to each missing piece; a piece too long for one is marked UNCACHED."""
+@inlined
+def settle(buf, begin, missing, table, bits, seen, used, rows):
+    """Give a slot to each missing piece; a piece too long for one is marked UNCACHED.
+
+    Returns how many are new; MISSES lists them then.
+    """
     keys_0, keys_1, cuts = rows[KEY_0], rows[KEY_1], rows[CUTS]
     slots, misses = rows[SLOT], rows[MISSES]
+    new = ZERO
     for j in range(missing):
         t = misses[j]
         start = np.int64(cuts[t - ONE]) if t > ZERO else begin
@@ -168,10 +166,56 @@ def learn(
         slots[t] = at
         if table[at + ONE] == ZERO:  # not met earlier in this batch either
             occupy(table, at, keys_0[t], keys_1[t], buf, start, size, seen, used)
-            count = merge_piece(
-                buf, start, size, byte_ids, byte_ranks, pairs, made, work
-            )
-            store_ids(work[IDS], count, at, table, spill, used)
+            misses[new] = t
+            new += ONE
+    return new
+
+
+@inner
+def learn(
+    buf,
+    begin,
+    new,
+    table,
+    spill,
+    used,
+    byte_ids,
+    byte_ranks,
+    pairs,
+    made,
+    rows,
+    work,
+):
+    """Merge the new pieces and write their ids into their slots.
+
+    A merge is a chain of reads, each waiting for the last, so LANES pieces are merged in
+    turns: the processor works on them at once.
+    """
+    cuts, slots, misses, lanes = rows[CUTS], rows[SLOT], rows[MISSES], rows[LANE]
+    todo = busy = ZERO
+    for lane in range(LANES):
+        lanes[lane] = IDLE
+    while True:
+        for lane in range(np.uint64(LANES)):
+            t = lanes[lane]
+            if t != IDLE:
+                start = np.int64(cuts[t - ONE]) if t > ZERO else begin
+                if merge_best(work[lane], np.int64(cuts[t]) - start, pairs, made):
+                    continue
+                count = gather(work[lane])
+                store_ids(work[lane][IDS], count, slots[t], table, spill, used)
+                lanes[lane] = IDLE
+                busy -= ONE
+            if todo < new:
+                t = misses[todo]
+                start = np.int64(cuts[t - ONE]) if t > ZERO else begin
+                size = np.int64(cuts[t]) - start
+                lay_out(buf, start, size, byte_ids, byte_ranks, work[lane])
+                lanes[lane] = t
+                todo += ONE
+                busy += ONE
+        if busy == ZERO:
+            return
 
 
 @inner
@@ -220,7 +264,7 @@ def encode_text(buf, at, n, out, o, state):
     pairs, made = view(state, PAIRS, np.uint64), view(state, MADE, np.uint32)
     joined, glued = view(state, JOINED, np.uint8), view(state, GLUED, np.uint8)
     rows = view(state, SCRATCH, np.uint64).reshape((ROWS, COLUMNS))
-    work = view(state, WORK, np.uint32).reshape((4, EDGE + 1))
+    work = view(state, WORK, np.uint32).reshape((LANES, 4, EDGE + 1))
     rule, bits = used[3], used[4]
     pos, scan = at, at + 1
     while pos < n:
@@ -233,8 +277,9 @@ def encode_text(buf, at, n, out, o, state):
             plan(buf, at, k, table, bits, rows)
             missing = search(k, table, rows)
             if missing != ZERO:
+                new = settle(buf, at, missing, table, bits, seen, used, rows)
                 learn(
-                    *(buf, at, missing, table, bits, seen, spill, used),
+                    *(buf, at, new, table, spill, used),
                     *(byte_ids, byte_ranks, pairs, made, rows, work),
                 )
             o = copy_out(buf, at, k, table, spill, byte_ids, pairs, made, rows, out, o)

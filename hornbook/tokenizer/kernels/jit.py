@@ -141,6 +141,24 @@ def byte_mask(typing, array, byte, raised, low, count):
 
 
 @intrinsic
+def smallest_of_16(typing, array, first):
+    """The smallest of sixteen uint32 of ``array`` from index ``first`` on."""
+
+    def codegen(context, builder, signature, args):
+        vector = ir.VectorType(INT32, 16)
+        byte = builder.shl(args[1], INT64(2))
+        place = _address(context, builder, signature.args[0], args[0], byte)
+        data = builder.load(builder.bitcast(place, vector.as_pointer()), align=4)
+        kind = ir.FunctionType(INT32, [vector])
+        function = cgutils.get_or_insert_function(
+            builder.module, kind, "llvm.vector.reduce.umin.v16i32"
+        )
+        return builder.call(function, [data])
+
+    return types.uint32(array, types.int64), codegen
+
+
+@intrinsic
 def lowest_bit(typing, bits):
     """The index of the lowest set bit; 64 when there is none."""
 
