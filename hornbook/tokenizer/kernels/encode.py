@@ -24,6 +24,7 @@ from hornbook.tokenizer.kernels.jit import (
     state_at,
     store64,
     view,
+    view_as,
 )
 from hornbook.tokenizer.kernels.merge import (
     EDGE,
@@ -241,50 +242,11 @@ def copy_out(buf, begin, k, table, spill, byte_ids, pairs, made, rows, out, o):
     return o
 
 
-@inner
+@inlined
 def is_full(bits, seen, spill, used):
     """Whether the next batch might not fit."""
     crowded = (used[0] + BATCH) * 2 > (1 << bits)
     return crowded or used[1] + ROOM > len(seen) or used[2] + ROOM > len(spill)
-
-
-@inner
-def encode_text(buf, at, n, out, o, state):
-    """Ids of ``buf[at:n]`` into ``out`` from ``o`` on.
-
-    Returns (o, at); ``at`` < n when the caller must first make room in the cache.
-    """
-    classes = view(state, CLASSES, np.uint8)
-    table, seen = view(state, TABLE, np.uint64), view(state, SEEN, np.uint8)
-    spill, used = view(state, SPILL, np.uint32), view(state, USED, np.int64)
-    byte_ids, byte_ranks = (
-        view(state, BYTE_IDS, np.uint32),
-        view(state, BYTE_RANKS, np.uint32),
-    )
-    pairs, made = view(state, PAIRS, np.uint64), view(state, MADE, np.uint32)
-    joined, glued = view(state, JOINED, np.uint8), view(state, GLUED, np.uint8)
-    rows = view(state, SCRATCH, np.uint64).reshape((ROWS, COLUMNS))
-    work = view(state, WORK, np.uint32).reshape((LANES, 4, EDGE + 1))
-    rule, bits = used[3], used[4]
-    pos, scan = at, at + 1
-    while pos < n:
-        m, pos, scan = piece_ends(buf, pos, scan, n, classes, rule, rows[ENDS])
-        i = ZERO
-        while i < np.uint64(m):
-            if is_full(bits, seen, spill, used):
-                return o, at
-            k, i = with_cuts(buf, at, i, np.uint64(m), joined, glued, rows)
-            plan(buf, at, k, table, bits, rows)
-            missing = search(k, table, rows)
-            if missing != ZERO:
-                new = settle(buf, at, missing, table, bits, seen, used, rows)
-                learn(
-                    *(buf, at, new, table, spill, used),
-                    *(byte_ids, byte_ranks, pairs, made, rows, work),
-                )
-            o = copy_out(buf, at, k, table, spill, byte_ids, pairs, made, rows, out, o)
-            at = np.int64(rows[CUTS][k - ONE])
-    return o, at
 
 
 @kernel
@@ -296,20 +258,41 @@ def encode_texts(address, o):
     next call goes on where ``progress`` says (text, byte, o).
     """
     state = state_at(address)
-    buf, out = view(state, BUFFER, np.uint8), view(state, OUT, np.int32)
-    places = view(state, PLACES, np.int64)
-    progress = view(state, PROGRESS, np.int64)
-    text, at = progress[0], progress[1]
-    texts = len(places) // 3
-    while text < texts:
-        at = max(at, places[text])
-        stop = places[texts + text]
-        o, at = encode_text(buf, at, stop, out, o, state)
-        if at < stop:
-            progress[0], progress[1], progress[2] = text, at, o
-            return -1
+    buf, places = view(state, BUFFER, np.uint8), view(state, PLACES, np.int64)
+    classes, table = view(state, CLASSES, np.uint8), view(state, TABLE, np.uint64)
+    seen, spill = view(state, SEEN, np.uint8), view(state, SPILL, np.uint32)
+    used, progress = view(state, USED, np.int64), view(state, PROGRESS, np.int64)
+    byte_ids, made = view(state, BYTE_IDS, np.uint32), view(state, MADE, np.uint32)
+    byte_ranks, pairs = view(state, BYTE_RANKS, np.uint32), view(state, PAIRS, np.uint64)
+    joined, glued = view(state, JOINED, np.uint8), view(state, GLUED, np.uint8)
+    rows = view_as(state, SCRATCH, (ROWS, COLUMNS), np.uint64)
+    work = view_as(state, WORK, (LANES, 4, EDGE + 1), np.uint32)
+    out = view(state, OUT, np.int32)
+    rule, bits, texts = used[3], used[4], len(places) // 3
+    for text in range(progress[0], texts):
+        at, n = max(progress[1], places[text]), places[texts + text]
+        pos, scan = at, at + 1
+        while pos < n:
+            m, pos, scan = piece_ends(buf, pos, scan, n, classes, rule, rows[ENDS])
+            i = ZERO
+            while i < np.uint64(m):
+                if is_full(bits, seen, spill, used):
+                    progress[0], progress[1], progress[2] = text, at, o
+                    return -1
+                k, i = with_cuts(buf, at, i, np.uint64(m), joined, glued, rows)
+                plan(buf, at, k, table, bits, rows)
+                missing = search(k, table, rows)
+                if missing != ZERO:
+                    new = settle(buf, at, missing, table, bits, seen, used, rows)
+                    learn(
+                        *(buf, at, new, table, spill, used),
+                        *(byte_ids, byte_ranks, pairs, made, rows, work),
+                    )
+                o = copy_out(
+                    *(buf, at, k, table, spill, byte_ids, pairs, made, rows, out, o)
+                )
+                at = np.int64(rows[CUTS][k - ONE])
         places[2 * texts + text] = o
-        text += 1
     progress[0] = progress[1] = 0
     return o
 

@@ -189,6 +189,12 @@ def view(state, name, dtype):
     return _carray(_pointer(state[row, 0]), (np.int64(state[row, 1]),), dtype)
 
 
+@inlined
+def view_as(state, name, shape, dtype):
+    """The same, as an array of several dimensions."""
+    return _carray(_pointer(state[np.uint64(name), 0]), shape, dtype)
+
+
 def addresses(*arrays: np.ndarray) -> np.ndarray:
     """Where each array lies and its length, ``(MOST_ARRAYS, 2)`` uint64, for :func:`view`.
 

@@ -10,8 +10,8 @@ blank), S spaces, N newlines, W all blanks, the cl100k and Llama 3 patterns say:
 * newlines right after an X belong to it; any other run of blanks starts a piece at its
   first character, after its last newline, and at its last character if that is no newline.
 
-Windows with non-ASCII blanks or numbers, and runs that cross a window's edge in a way
-that needs more context, are left to the plain scanner.
+Windows with non-ASCII blanks or numbers, runs that cross a window's edge in a way that needs
+more context, and texts' ends in blanks are left to the plain scanner.
 """
 
 import numpy as np
@@ -141,6 +141,18 @@ def window_starts(buf, at, n, classes):
     return ok_digits and ok_blanks, starts & OWNED
 
 
+@inlined
+def windows_until(buf, n, rule):
+    """From where on the text that ends at ``n`` is left to the plain scanner.
+
+    The zeros after a text look like an X, so only blanks at its very end need care.
+    """
+    if rule != GPT4 and rule != LLAMA3:
+        return np.int64(0)
+    last = buf[n - 1]
+    return n - AHEAD if last == 32 or last == 9 or last == 11 or last == 12 else n
+
+
 @inner
 def piece_ends(buf, pos, scan, n, classes, rule, ends):
     """Write the ends of the pieces after ``pos`` until ``ends`` is nearly full.
@@ -148,10 +160,10 @@ def piece_ends(buf, pos, scan, n, classes, rule, ends):
     Everything before ``scan`` > ``pos`` has been looked at. Returns (count, pos, scan).
     """
     m, limit = 0, len(ends) - SIZE
-    windows = rule in (GPT4, LLAMA3)
+    until = windows_until(buf, n, rule)
     while m < limit and pos < n:
-        if not windows or scan + AHEAD >= n:
-            pos = next_piece(buf, pos, n, classes, rule)
+        if scan >= until:
+            pos = next_piece(buf, pos, n, classes, rule) if scan < n else n
             ends[np.uint64(m)] = pos
             m += 1
             scan = max(scan, pos + 1)
@@ -159,6 +171,8 @@ def piece_ends(buf, pos, scan, n, classes, rule, ends):
         base = scan - LOW
         ok, bits = window_starts(buf, base, n, classes)
         if ok:
+            if base + SIZE > n:
+                bits &= (ONE << np.uint64(n - base)) - ONE
             while bits != ZERO:
                 pos = base + lowest_bit(bits)
                 bits &= bits - ONE
