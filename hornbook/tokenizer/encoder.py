@@ -6,6 +6,7 @@ emptied, so memory is bounded.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 MAX_ROOM = 1 << 24  # bytes of long pieces and ids of many-token pieces a cache may hold
 SHORT_TEXT = 2048  # bytes: up to here a text is copied to one fixed place
+
+
+encode_kernel = cache(kernels.encoder_for)
 
 
 class VocabularyArrays:
@@ -124,7 +128,8 @@ class Encoder:
         self.arrays, self.pattern = arrays, pattern
         self.rule, self.classes = RULES.get(pattern, WHOLE), classes_for(pattern)
         self._first_bits, self._max_bits, self._room = bits, max_bits, room
-        self._progress = np.zeros(3, np.int64)
+        self._kernel = encode_kernel(self.rule)
+        self._progress = np.zeros(5, np.int64)
         self._scratch = np.empty(kernels.ROWS * kernels.COLUMNS, np.uint64)
         self._work = np.empty(kernels.LANES * 4 * (merge.EDGE + 1), np.uint32)
         self._text = bytearray(BEFORE + bytes(SHORT_TEXT + PAD))
@@ -145,14 +150,13 @@ class Encoder:
         self.table = empty_table(self.bits)
         self.seen = np.empty(self._room, np.uint8)
         self.spill = np.empty(self._room, np.uint32)
-        # slots, bytes of seen, ids of spill; then two settings: rule, bits
-        self.used = np.zeros(5, np.int64)
+        self.used = np.zeros(4, np.int64)  # slots, bytes of seen, ids of spill; bits
         self._bind()
 
     def _bind(self) -> None:
         """Everything the kernel works on: one state for short texts, one for groups."""
         a = self.arrays
-        self.used[3:] = self.rule, self.bits
+        self.used[3] = self.bits
         self._short_state = addresses(
             *(np.frombuffer(self._text, np.uint8), self._stop, self._ids),
             *(self.classes, self.table, self.seen, self.spill, self.used),
@@ -160,6 +164,13 @@ class Encoder:
             *(a.joined, a.glued, self._scratch, self._work),
         )
         self._short_address = self._short_state.ctypes.data
+
+    def _help(self, what: int, address: int) -> None:
+        """Do what the kernel can't."""
+        if what == kernels.LONG_PIECE:
+            kernels.encode_long(address)
+        else:
+            self._make_room()
 
     def _make_room(self) -> None:
         """Double what is full; at the size limit, start afresh."""
@@ -183,10 +194,10 @@ class Encoder:
         stop = FRONT + len(text)
         self._text[FRONT : stop + PAD] = text + AFTER
         self._stop_view[1] = stop
-        o = kernels.encode_texts(self._short_address, 0)
+        o = self._kernel(self._short_address, 0)
         while o < 0:
-            self._make_room()
-            o = kernels.encode_texts(self._short_address, int(self._progress[2]))
+            self._help(o, self._short_address)
+            o = self._kernel(self._short_address, int(self._progress[kernels.FOUND]))
         return self._ids[:o]
 
     def encode_group(
@@ -203,13 +214,13 @@ class Encoder:
         ):
             raise UnicodeError("bytes among the texts are not UTF-8")
         ids.reserve(len(buffer))
-        self._progress[:] = 0, 0, ids.used
-        o = -1
+        state = self._short_state.copy()
+        point(state, kernels.BUFFER, buffer, places, ids.array)
+        o = self._kernel(state.ctypes.data, ids.used)
         while o < 0:
-            state = self._short_state.copy()
-            point(state, kernels.BUFFER, buffer, places, ids.array)
-            o = kernels.encode_texts(state.ctypes.data, int(self._progress[2]))
-            if o < 0:
-                self._make_room()
+            self._help(o, state.ctypes.data)
+            cache_rows = slice(kernels.TABLE, kernels.USED)
+            state[cache_rows] = self._short_state[cache_rows]
+            o = self._kernel(state.ctypes.data, int(self._progress[kernels.FOUND]))
         ids.used = o
         return places[2]

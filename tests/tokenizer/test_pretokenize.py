@@ -1,5 +1,6 @@
 """Splitting: the readable splitter against `regex`, the scanners against the splitter."""
 
+import functools
 import unicodedata
 
 import numba
@@ -24,9 +25,13 @@ from hornbook.tokenizer.unicode import (
 from tests.tokenizer.samples import nasty_text
 
 
-@numba.njit
-def next_ends(buffer, pos, scan, stop, classes, rule, ends):
-    return piece_ends(buffer, pos, scan, stop, classes, rule, ends)
+@functools.cache
+def ends_kernel(rule: int):
+    @numba.njit
+    def next_ends(buffer, pos, scan, stop, classes, ends):
+        return piece_ends(rule, buffer, pos, scan, stop, classes, ends)
+
+    return next_ends
 
 
 def scanned(text: str, pattern: str) -> list[str]:
@@ -37,8 +42,8 @@ def scanned(text: str, pattern: str) -> list[str]:
     scan = pos + 1
     while pos < stop:
         start = pos
-        m, pos, scan = next_ends(
-            buffer, pos, scan, stop, classes_for(pattern), RULES[pattern], ends
+        m, pos, scan = ends_kernel(RULES[pattern])(
+            buffer, pos, scan, stop, classes_for(pattern), ends
         )
         for end in ends[:m].tolist():
             pieces.append(bytes(buffer[start:end]).decode())

@@ -8,6 +8,8 @@ that are new; copying the ids out. Words 2 and 3 of a slot hold up to four ids::
 
 and for more than four, word 3 says where in ``spill`` they are. Long pieces are first cut
 where no token can reach (:func:`next_cut`), and the parts looked up.
+
+There is one kernel per split pattern, so that only the scanner in use is compiled.
 """
 
 import numpy as np
@@ -21,7 +23,6 @@ from hornbook.tokenizer.kernels.jit import (
     kernel,
     load64,
     prefetch,
-    state_at,
     store64,
     view,
     view_as,
@@ -56,7 +57,9 @@ ROWS, COLUMNS = 7, BATCH + 128
 # What a state holds, in this order; see jit.addresses.
 (BUFFER, PLACES, OUT, CLASSES, TABLE, SEEN, SPILL, USED, PROGRESS) = range(9)
 (BYTE_IDS, BYTE_RANKS, PAIRS, MADE, JOINED, GLUED, SCRATCH, WORK) = range(9, 17)
-UNCACHED = IDLE = np.uint64(2**64 - 1)
+IDLE = np.uint64(2**64 - 1)
+FULL, LONG_PIECE = -1, -2
+TEXT, AT, FOUND, PIECE_END, PART_END = range(5)  # of progress
 LANES = 4
 BITS_32, BITS_56 = np.uint64(32), np.uint64(56)
 
@@ -65,7 +68,8 @@ BITS_32, BITS_56 = np.uint64(32), np.uint64(56)
 def with_cuts(buf, start, i, m, joined, glued, rows):
     """The ends of up to BATCH pieces from ``rows[ENDS][i]`` on, long ones cut, in CUTS.
 
-    Returns (pieces, next i).
+    Returns (pieces, next i). No pieces means that the first, which ends at ``CUTS[0]``, is
+    longer than LONGEST.
     """
     ends, cuts = rows[ENDS], rows[CUTS]
     k = ZERO
@@ -74,6 +78,10 @@ def with_cuts(buf, start, i, m, joined, glued, rows):
         i += ONE
         if end - start > SHORT:
             cut = next_cut(buf, start, end, joined, glued)
+            if cut - start > LONGEST:
+                if k == ZERO:
+                    cuts[k] = cut
+                return k, i - ONE
             if cut < end:
                 end = cut
                 i -= ONE
@@ -102,7 +110,7 @@ def plan(buf, begin, k, table, bits, rows):
     for j in range(n_long):
         t = long[j]
         start = np.int64(cuts[t - ONE]) if t > ZERO else begin
-        size = min(np.int64(cuts[t]) - start, LONGEST + 1)
+        size = np.int64(cuts[t]) - start
         keys_0[t], keys_1[t] = hash_bytes(buf, start, size), LONG
         slots[t] = home(keys_0[t], LONG, bits)
         prefetch(table, np.int64(slots[t] << THREE))
@@ -149,7 +157,7 @@ def search(k, table, rows):
 
 @inlined
 def settle(buf, begin, missing, table, bits, seen, used, rows):
-    """Give a slot to each missing piece; a piece too long for one is marked UNCACHED.
+    """Give a slot to each missing piece.
 
     Returns how many are new; MISSES lists them then.
     """
@@ -160,9 +168,6 @@ def settle(buf, begin, missing, table, bits, seen, used, rows):
         t = misses[j]
         start = np.int64(cuts[t - ONE]) if t > ZERO else begin
         size = np.int64(cuts[t]) - start
-        if size > LONGEST:
-            slots[t] = UNCACHED
-            continue
         at = find(table, bits, keys_0[t], keys_1[t], buf, start, size, seen)
         slots[t] = at
         if table[at + ONE] == ZERO:  # not met earlier in this batch either
@@ -219,17 +224,12 @@ def learn(
             return
 
 
-@inner
-def copy_out(buf, begin, k, table, spill, byte_ids, pairs, made, rows, out, o):
+@inlined
+def copy_out(k, table, spill, rows, out, o):
     """Write the ids of ``k`` pieces into ``out`` from ``o`` on; returns the new ``o``."""
-    cuts, slots = rows[CUTS], rows[SLOT]
+    slots = rows[SLOT]
     for t in range(k):
         at = slots[t]
-        if at == UNCACHED:
-            start = np.int64(cuts[t - ONE]) if t > ZERO else begin
-            size = np.int64(cuts[t]) - start
-            o = merge_long(buf, start, size, byte_ids, pairs, made, out, o)
-            continue
         first, second = table[at + TWO], table[at + THREE]
         count = np.int64(first >> BITS_56)
         if count <= 4:
@@ -249,52 +249,79 @@ def is_full(bits, seen, spill, used):
     return crowded or used[1] + ROOM > len(seen) or used[2] + ROOM > len(spill)
 
 
-@kernel
-def encode_texts(address, o):
-    """Write the ids of all texts of the buffer into ``out`` from ``o`` on.
+def encoder_for(rule):
+    """The kernel for one split pattern."""
 
-    ``places`` is ``(3, texts)``: where each starts and stops, and, written here, how many ids
-    there are up to its end. Returns the number of ids, or -1 when the cache needs room: the
-    next call goes on where ``progress`` says (text, byte, o).
-    """
-    state = state_at(address)
-    buf, places = view(state, BUFFER, np.uint8), view(state, PLACES, np.int64)
-    classes, table = view(state, CLASSES, np.uint8), view(state, TABLE, np.uint64)
-    seen, spill = view(state, SEEN, np.uint8), view(state, SPILL, np.uint32)
-    used, progress = view(state, USED, np.int64), view(state, PROGRESS, np.int64)
-    byte_ids, made = view(state, BYTE_IDS, np.uint32), view(state, MADE, np.uint32)
-    byte_ranks, pairs = view(state, BYTE_RANKS, np.uint32), view(state, PAIRS, np.uint64)
-    joined, glued = view(state, JOINED, np.uint8), view(state, GLUED, np.uint8)
-    rows = view_as(state, SCRATCH, (ROWS, COLUMNS), np.uint64)
-    work = view_as(state, WORK, (LANES, 4, EDGE + 1), np.uint32)
-    out = view(state, OUT, np.int32)
-    rule, bits, texts = used[3], used[4], len(places) // 3
-    for text in range(progress[0], texts):
-        at, n = max(progress[1], places[text]), places[texts + text]
-        pos, scan = at, at + 1
-        while pos < n:
-            m, pos, scan = piece_ends(buf, pos, scan, n, classes, rule, rows[ENDS])
-            i = ZERO
-            while i < np.uint64(m):
-                if is_full(bits, seen, spill, used):
-                    progress[0], progress[1], progress[2] = text, at, o
-                    return -1
-                k, i = with_cuts(buf, at, i, np.uint64(m), joined, glued, rows)
-                plan(buf, at, k, table, bits, rows)
-                missing = search(k, table, rows)
-                if missing != ZERO:
-                    new = settle(buf, at, missing, table, bits, seen, used, rows)
-                    learn(
-                        *(buf, at, new, table, spill, used),
-                        *(byte_ids, byte_ranks, pairs, made, rows, work),
+    @kernel
+    def encode_texts(address, o):
+        """Write the ids of all texts of the buffer into ``out`` from ``o`` on.
+
+        ``places`` is ``(3, texts)``: where each starts and stops, and, written here, how many
+        ids there are up to its end. Returns the number of ids, or FULL when the cache needs
+        room, or LONG_PIECE when :func:`encode_long` is needed; the next call goes on where
+        ``progress`` says.
+        """
+        buf, places = view(address, BUFFER, np.uint8), view(address, PLACES, np.int64)
+        classes, table = view(address, CLASSES, np.uint8), view(address, TABLE, np.uint64)
+        seen, spill = view(address, SEEN, np.uint8), view(address, SPILL, np.uint32)
+        used, progress = view(address, USED, np.int64), view(address, PROGRESS, np.int64)
+        byte_ids, made = view(address, BYTE_IDS, np.uint32), view(address, MADE, np.uint32)
+        byte_ranks = view(address, BYTE_RANKS, np.uint32)
+        pairs, out = view(address, PAIRS, np.uint64), view(address, OUT, np.int32)
+        joined, glued = view(address, JOINED, np.uint8), view(address, GLUED, np.uint8)
+        rows = view_as(address, SCRATCH, (ROWS, COLUMNS), np.uint64)
+        work = view_as(address, WORK, (LANES, 4, EDGE + 1), np.uint32)
+        bits, texts = used[3], len(places) // 3
+        for text in range(progress[TEXT], texts):
+            at, n = max(progress[AT], places[text]), places[texts + text]
+            m, pos, scan = 0, at, at + 1
+            if progress[PIECE_END] > at:  # a piece was left in the middle
+                m, pos = 1, progress[PIECE_END]
+                rows[ENDS, ZERO], scan = pos, pos + 1
+            while at < n:
+                if m == 0:
+                    m, pos, scan = piece_ends(
+                        rule, buf, pos, scan, n, classes, rows[ENDS]
                     )
-                o = copy_out(
-                    *(buf, at, k, table, spill, byte_ids, pairs, made, rows, out, o)
-                )
-                at = np.int64(rows[CUTS][k - ONE])
-        places[2 * texts + text] = o
-    progress[0] = progress[1] = 0
-    return o
+                i = ZERO
+                while i < np.uint64(m):
+                    progress[TEXT], progress[AT], progress[FOUND] = text, at, o
+                    progress[PIECE_END] = rows[ENDS, i]
+                    if is_full(bits, seen, spill, used):
+                        return FULL
+                    k, i = with_cuts(buf, at, i, np.uint64(m), joined, glued, rows)
+                    if k == ZERO:
+                        progress[PART_END] = rows[CUTS, ZERO]
+                        return LONG_PIECE
+                    plan(buf, at, k, table, bits, rows)
+                    missing = search(k, table, rows)
+                    if missing != ZERO:
+                        new = settle(buf, at, missing, table, bits, seen, used, rows)
+                        learn(
+                            *(buf, at, new, table, spill, used),
+                            *(byte_ids, byte_ranks, pairs, made, rows, work),
+                        )
+                    o = copy_out(k, table, spill, rows, out, o)
+                    at = np.int64(rows[CUTS, k - ONE])
+                m = 0
+            places[2 * texts + text] = o
+        progress[:] = 0
+        return o
+
+    return encode_texts
+
+
+@kernel
+def encode_long(address):
+    """Merge the one piece that ``progress`` says is too long to cache."""
+    buf, out = view(address, BUFFER, np.uint8), view(address, OUT, np.int32)
+    byte_ids, made = view(address, BYTE_IDS, np.uint32), view(address, MADE, np.uint32)
+    pairs, progress = view(address, PAIRS, np.uint64), view(address, PROGRESS, np.int64)
+    start, end = progress[AT], progress[PART_END]
+    progress[FOUND] = merge_long(
+        buf, start, end - start, byte_ids, pairs, made, out, progress[FOUND]
+    )
+    progress[AT] = end
 
 
 @kernel

@@ -221,10 +221,6 @@ def o200k_piece(buf, i, n, classes):
 
 
 @inner
-def next_piece(buf, i, n, classes, rule):
-    """End of the piece that starts at byte ``i`` of a text that ends at ``n``."""
-    if rule in (GPT4, LLAMA3):
-        return gpt4_piece(buf, i, n, classes, rule == GPT4)
-    if rule == GPT2:
-        return gpt2_piece(buf, i, n, classes)
-    return o200k_piece(buf, i, n, classes) if rule == O200K else n
+def whole(buf, i, n, classes):
+    """The text is one piece; it was split before."""
+    return n

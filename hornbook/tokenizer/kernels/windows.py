@@ -16,14 +16,29 @@ more context, and texts' ends in blanks are left to the plain scanner.
 
 import numpy as np
 
-from hornbook.tokenizer.kernels.jit import ONE, ZERO, byte_mask, inlined, inner, lowest_bit
+from hornbook.tokenizer.kernels.jit import (
+    ONE,
+    OPTIONS,
+    ZERO,
+    byte_mask,
+    inlined,
+    inner,
+    lowest_bit,
+    overload,
+)
 from hornbook.tokenizer.kernels.scan import (
+    GPT2,
     GPT4,
     LLAMA3,
+    O200K,
     QUOTE,
+    WHOLE,
     char_at,
     contraction,
-    next_piece,
+    gpt2_piece,
+    gpt4_piece,
+    o200k_piece,
+    whole,
 )
 from hornbook.tokenizer.unicode import LETTER, OTHER
 
@@ -141,29 +156,16 @@ def window_starts(buf, at, n, classes):
     return ok_digits and ok_blanks, starts & OWNED
 
 
-@inlined
-def windows_until(buf, n, rule):
-    """From where on the text that ends at ``n`` is left to the plain scanner.
-
-    The zeros after a text look like an X, so only blanks at its very end need care.
-    """
-    if rule != GPT4 and rule != LLAMA3:
-        return np.int64(0)
-    last = buf[n - 1]
-    return n - AHEAD if last == 32 or last == 9 or last == 11 or last == 12 else n
-
-
 @inner
-def piece_ends(buf, pos, scan, n, classes, rule, ends):
-    """Write the ends of the pieces after ``pos`` until ``ends`` is nearly full.
-
-    Everything before ``scan`` > ``pos`` has been looked at. Returns (count, pos, scan).
-    """
+def gpt4_ends(buf, pos, scan, n, classes, to_end, ends):
+    """The ends for the cl100k pattern (``to_end``) or Llama 3's, by windows."""
     m, limit = 0, len(ends) - SIZE
-    until = windows_until(buf, n, rule)
+    # The zeros after a text look like an X; only blanks at its very end need more care.
+    last = buf[n - 1]
+    until = n - AHEAD if last == 32 or last == 9 or last == 11 or last == 12 else n
     while m < limit and pos < n:
         if scan >= until:
-            pos = next_piece(buf, pos, n, classes, rule) if scan < n else n
+            pos = gpt4_piece(buf, pos, n, classes, to_end) if scan < n else n
             ends[np.uint64(m)] = pos
             m += 1
             scan = max(scan, pos + 1)
@@ -182,8 +184,57 @@ def piece_ends(buf, pos, scan, n, classes, rule, ends):
         else:
             stop = min(scan + OWN, n)
             while pos < stop and m < limit + SIZE - 4:
-                pos = next_piece(buf, pos, n, classes, rule)
+                pos = gpt4_piece(buf, pos, n, classes, to_end)
                 ends[np.uint64(m)] = pos
                 m += 1
             scan = max(scan, pos + 1)
     return m, pos, scan
+
+
+def plain_ends(next_piece):
+    """The ends that a plain scanner finds one by one."""
+
+    @inner
+    def ends_of(buf, pos, n, classes, ends):
+        m = 0
+        while m < len(ends) and pos < n:
+            pos = next_piece(buf, pos, n, classes)
+            ends[np.uint64(m)] = pos
+            m += 1
+        return m, pos, pos + 1
+
+    return ends_of
+
+
+gpt2_ends, o200k_ends = plain_ends(gpt2_piece), plain_ends(o200k_piece)
+whole_ends = plain_ends(whole)
+
+
+def piece_ends(rule, buf, pos, scan, n, classes, ends):
+    """Write the ends of the pieces of ``buf[pos:n]`` until ``ends`` is nearly full.
+
+    Everything before ``scan`` > ``pos`` has been looked at. Returns (count, pos, scan).
+    For kernels only; ``rule`` is a constant there, so only its scanner is compiled.
+    """
+    raise NotImplementedError
+
+
+@overload(piece_ends, prefer_literal=True, jit_options=OPTIONS)
+def _piece_ends(rule, buf, pos, scan, n, classes, ends):
+    number = rule.literal_value
+    if number in (GPT4, LLAMA3):
+        to_end = number == GPT4
+        return lambda rule, buf, pos, scan, n, classes, ends: gpt4_ends(
+            buf, pos, scan, n, classes, to_end, ends
+        )
+    if number == GPT2:
+        return lambda rule, buf, pos, scan, n, classes, ends: gpt2_ends(
+            buf, pos, n, classes, ends
+        )
+    if number == O200K:
+        return lambda rule, buf, pos, scan, n, classes, ends: o200k_ends(
+            buf, pos, n, classes, ends
+        )
+    return lambda rule, buf, pos, scan, n, classes, ends: whole_ends(
+        buf, pos, n, classes, ends
+    )
