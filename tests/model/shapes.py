@@ -30,6 +30,16 @@ SWITCHES: dict[str, dict] = {
     "rope ntk": {"rope_scaling": {"kind": "ntk", "factor": 4, "original": 12}},
     "rope llama3": {"rope_scaling": {"kind": "llama3", "factor": 4, "original": 12}},
     "rope yarn": {"rope_scaling": {"kind": "yarn", "factor": 4, "original": 12}},
+    "rope yarn sharp": {
+        "rope_scaling": {
+            "kind": "yarn",
+            "factor": 4,
+            "original": 12,
+            "low": 2.0,
+            "high": 20.0,
+            "sharpness": 1.4,
+        }
+    },
     "geglu": {"mlp": "geglu"},
     "gelu": {"mlp": "gelu"},
     "relu": {"mlp": "relu"},
