@@ -18,6 +18,7 @@ from hornbook.model.config import ModelConfig
 from hornbook.model.mask import windows
 from hornbook.model.norm import RMSNorm
 from hornbook.model.rope import rotate
+from hornbook.model.skips import ValueEmbedding
 
 PLAIN_IS_FASTER = 512  # tokens: up to here, training on a CPU writes the scores out
 
@@ -43,11 +44,13 @@ class Sight:
     turns  the rotary tables of their positions, or None
     masks  for each window that a layer may have, its mask (mask.py)
     cache  where earlier keys and values are, or None
+    tokens their ids (batch, time), for value embeddings
     """
 
     turns: tuple[Tensor, Tensor] | None
     masks: dict[int, Tensor | None]
     cache: Cache | None
+    tokens: Tensor
 
 
 class Attention(nn.Module):
@@ -72,6 +75,9 @@ class Attention(nn.Module):
         if config.qk_norm:
             self.query_norm = RMSNorm(self.d_head, config.norm_eps)
             self.key_norm = RMSNorm(self.d_head, config.norm_eps)
+        self.value_embedding = None
+        if sizes.embeds_values(config, layer):
+            self.value_embedding = ValueEmbedding(config)
 
     def forward(self, x: Tensor, sight: Sight) -> Tensor:
         """(batch, time, d_model) to the same shape."""
@@ -79,7 +85,10 @@ class Attention(nn.Module):
         heads = (batch, time, -1, self.d_head)
         query = self.query_norm(self.query(x).view(heads)).transpose(1, 2)
         key = self.key_norm(self.key(x).view(heads)).transpose(1, 2)
-        value = self.value(x).view(heads).transpose(1, 2)
+        value = self.value(x).view(heads)
+        if self.value_embedding is not None:
+            value = value + self.value_embedding(sight.tokens).type_as(value)
+        value = value.transpose(1, 2)
         if sight.turns is not None:
             query, key = rotate(query, sight.turns), rotate(key, sight.turns)
         if sight.cache is not None:

@@ -16,6 +16,7 @@ from hornbook.model.mask import masks
 from hornbook.model.norm import norm
 from hornbook.model.position import POSITIONS
 from hornbook.model.rope import Rotary
+from hornbook.model.skips import Skips
 
 
 class Transformer(nn.Module):
@@ -27,6 +28,7 @@ class Transformer(nn.Module):
         self.config = config
         self.embedding = nn.Embedding(config.vocab_size, config.d_model)
         self.rotary = self.position = self.head = None
+        self.skips = Skips(config.n_layers) if config.skips else None
         if config.position == "rope":
             latent = config.latent
             self.rotary = Rotary(
@@ -70,7 +72,10 @@ class Transformer(nn.Module):
             x = x * self.config.embedding_scale
         if self.position is not None:
             x = self.position(x, None if cache is None else cache.positions)
-        for block in self.blocks:
+        start = x
+        for layer, block in enumerate(self.blocks):
+            if self.skips is not None:
+                x = self.skips(x, start, layer)
             x = block(x, sight)
         return self.norm(x)
 
@@ -95,4 +100,4 @@ class Transformer(nn.Module):
         )
         turns = None if self.rotary is None else self.rotary(time, positions)
         seen = masks(self.config, time, segments, positions, past, tokens.device)
-        return Sight(turns, seen, cache)
+        return Sight(turns, seen, cache, tokens)

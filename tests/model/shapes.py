@@ -65,6 +65,15 @@ SWITCHES: dict[str, dict] = {
         "experts": {"count": 3, "active": 2, "shared": 1},
         "mlp": "relu2",
     },
+    "value embeddings": {"value_embeddings": True},
+    "skips": {"skips": True},
+    "speedrun": {
+        "mlp": "relu2",
+        "windows": (8, 0),
+        "logit_cap": 15.0,
+        "value_embeddings": True,
+        "skips": True,
+    },
     "2017": {
         "norm": "layernorm",
         "norm_place": "post",
