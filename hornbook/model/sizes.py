@@ -71,7 +71,8 @@ def parameters(config: ModelConfig) -> dict[str, int]:
         "feed-forward": layers * (copies * layer + router),
         "norms": norms,
         "head": 0 if config.tied else embedding,
-        "value embeddings": with_values * (config.vocab_size * keys + config.n_kv_heads),
+        "value embeddings": with_values
+        * (config.vocab_size * keys + config.n_kv_heads),
         "skips": 2 * layers * config.skips,
     }
     new = ("value embeddings", "skips")

@@ -110,13 +110,9 @@ THEIRS = {
         },
     },
     "llama linear": LLAMA
-    | {
-        "rope_parameters": {"rope_type": "linear", "rope_theta": 900.0, "factor": 4.0}
-    },
+    | {"rope_parameters": {"rope_type": "linear", "rope_theta": 900.0, "factor": 4.0}},
     "llama dynamic": LLAMA
-    | {
-        "rope_parameters": {"rope_type": "dynamic", "rope_theta": 900.0, "factor": 4.0}
-    },
+    | {"rope_parameters": {"rope_type": "dynamic", "rope_theta": 900.0, "factor": 4.0}},
     "mixtral windowless": LLAMA
     | {"num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": None},
     "qwen2": LLAMA | {"rope_parameters": ROPE, "tie_word_embeddings": False},
