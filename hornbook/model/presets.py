@@ -142,6 +142,6 @@ def preset(name: str, **changes: Any) -> ModelConfig:
         near = difflib.get_close_matches(name, PRESETS, n=1)
         hint = f" (did you mean '{near[0]}'?)" if near else ""
         raise UserError(
-            f"There is no preset '{name}'{hint}; there are {', '.join(PRESETS)}."
+            f"'preset': there is no '{name}'{hint}; there are {', '.join(PRESETS)}."
         )
     return msgspec.structs.replace(PRESETS[name], **changes)
