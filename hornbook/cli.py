@@ -86,14 +86,87 @@ def why(run: Path, document: str, as_json: bool) -> None:
 
 
 @commands.command()
-@click.argument("recipe")
+@click.argument("model")
 @SET
-def describe(recipe: str, overrides: tuple[str, ...]) -> None:
-    """Show the model of RECIPE on paper: shapes, parameters, operations, memory."""
-    from hornbook.recipe import load
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option(
+    "--draw",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.svg",
+    help="Draw the block as configured.",
+)
+def describe(
+    model: str, overrides: tuple[str, ...], as_json: bool, draw: Path | None
+) -> None:
+    """Show MODEL on paper: shapes, parameters, operations, memory.
+
+    MODEL is a recipe, a preset (gpt2-124m), or a directory with a config.json.
+    """
     from hornbook.show import describe_model
 
-    describe_model(load(recipe, overrides))
+    describe_model(model, overrides, as_json, draw)
+
+
+@commands.command()
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def presets(as_json: bool) -> None:
+    """List the shapes of models that a recipe can start from, with their sizes."""
+    from hornbook.show import show_presets
+
+    show_presets(as_json)
+
+
+@commands.command()
+@click.argument("recipe")
+@click.option(
+    "--over",
+    required=True,
+    metavar="KEY,KEY=A:B",
+    help="Settings of [model] to vary, e.g. norm,position,n_kv_heads=1:2.",
+)
+@click.option("--seeds", type=click.IntRange(min=2), default=3, show_default=True)
+@RUNS
+@SET
+@DEVICE
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def ablate(
+    recipe: str,
+    over: str,
+    seeds: int,
+    runs: Path,
+    overrides: tuple[str, ...],
+    device: str,
+    as_json: bool,
+) -> None:
+    """Train RECIPE's model with one setting changed at a time, and compare the losses.
+
+    Every variant gets the recipe's steps and data, with several seeds each.
+    """
+    from hornbook.ablate import ablate as run_ablation
+    from hornbook.recipe import load
+
+    run_ablation(load(recipe, overrides), over, seeds, runs, device, as_json)
+
+
+@commands.command(name="import")
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option(
+    "--recipe",
+    "path",
+    type=click.Path(path_type=Path),
+    help="Where to write the recipe.  [default: NAME.toml]",
+)
+@click.option("--text", help="The file or folder to learn from.")
+def import_(directory: Path, path: Path | None, text: str | None) -> None:
+    """Write a recipe that goes on training the model in DIRECTORY.
+
+    DIRECTORY is what Transformers saves for GPT-2, Llama, Qwen2, Qwen3 or Mixtral. Its
+    weights are safetensors; pickled ones are never opened.
+    """
+    from hornbook.start import write_import
+
+    written = write_import(directory, path, text)
+    click.echo(f"Wrote {written}. Look through it, then: hornbook run {written}")
 
 
 @commands.command()

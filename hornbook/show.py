@@ -9,8 +9,12 @@ from rich.table import Table
 from rich.text import Text
 
 from hornbook.core.errors import UserError
+from hornbook.core.files import write_text
+from hornbook.core.settings import parse, to_table
+from hornbook.model.config import ModelConfig
+from hornbook.model.presets import PRESETS
 from hornbook.pipeline import read_manifest
-from hornbook.recipe import Recipe
+from hornbook.recipe import load, set_key
 from hornbook.stages import CURATION
 
 console = Console(highlight=False)
@@ -50,14 +54,53 @@ def show_funnel(run: Path) -> None:
     console.print(table([m["facts"] for n in CURATION if (m := read_manifest(run, n))]))
 
 
-def describe_model(recipe: Recipe) -> None:
-    """The recipe's model as a table of shapes and costs."""
+def describe_model(
+    name: str, overrides: tuple[str, ...], as_json: bool, draw: Path | None
+) -> None:
+    """The model of a recipe, a preset or a directory: its sizes, or a picture of it."""
     from hornbook.model.describe import describe, render
 
-    size = recipe.model.vocab_size or recipe.tokenizer.vocab_size
-    console.print(
-        render(describe(msgspec.structs.replace(recipe.model, vocab_size=size)))
-    )
+    config = model_meant(name, overrides)
+    if draw:
+        from hornbook.model.draw import draw as draw_block
+
+        write_text(draw, draw_block(config, Path(name).stem))
+        console.print(f"Wrote {draw}.")
+        return
+    facts = describe(config)
+    if as_json:
+        console.print_json(msgspec.json.encode(facts).decode())
+    else:
+        console.print(render(facts))
+
+
+def model_meant(name: str, overrides: tuple[str, ...] = ()) -> ModelConfig:
+    """The settings of the model of a recipe, a preset or a model directory."""
+    directory = Path(name)
+    if (directory / "config.json").is_file():
+        from hornbook.model.huggingface import read_config
+
+        table = {"model": to_table(read_config(directory))}
+    elif name in PRESETS:
+        table = {"model": to_table(PRESETS[name])}
+    else:
+        recipe = load(name, overrides)
+        size = recipe.model.vocab_size or recipe.tokenizer.vocab_size
+        return msgspec.structs.replace(recipe.model, vocab_size=size)
+    for override in overrides:
+        set_key(table, override)
+    return parse(ModelConfig, table["model"], name)
+
+
+def show_presets(as_json: bool) -> None:
+    """Every preset with its parameters, operations and memory."""
+    from hornbook.model.describe import describe, overview
+
+    facts = {name: describe(config) for name, config in PRESETS.items()}
+    if as_json:
+        console.print_json(msgspec.json.encode(facts).decode())
+    else:
+        console.print(overview(facts))
 
 
 def tell_why(run: Path, document: str, as_json: bool) -> str:

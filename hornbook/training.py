@@ -1,7 +1,8 @@
 """The three trainings of a run: each a model, an objective and a batch source for the loop.
 
-``pretrain`` starts from random weights, ``sft`` from the pretrained model, ``dpo`` from the
-fine-tuned one. Everything else about training is in ``train/loop.py``.
+``pretrain`` starts from random weights, or from those the recipe names (start.py), ``sft``
+from the pretrained model, ``dpo`` from the fine-tuned one. Everything else about training
+is in ``train/loop.py``.
 """
 
 import math
@@ -38,6 +39,7 @@ from hornbook.model.huggingface import TokenIds, load_model, save_model
 from hornbook.model.sizes import d_ff, d_head, flops_per_token, parameters
 from hornbook.model.transformer import Transformer
 from hornbook.pipeline import Task
+from hornbook.start import start_model
 from hornbook.tokenizer.base import Tokenizer, load_tokenizer
 from hornbook.tokenizer.chat import render_chat
 from hornbook.train import checkpoint
@@ -62,7 +64,8 @@ def pretrain(task: Task) -> dict[str, Any]:
     batches = pretrain_batches(shards, recipe.data, length, rows, steps, recipe.seed)
     backend = choose_backend(recipe.pretrain, task.device)
     torch.manual_seed(recipe.seed)
-    model = Transformer(config)
+    start = Path(recipe.start) if recipe.start else None
+    model = start_model(start, config) if start else Transformer(config)
 
     def validate() -> dict[str, float]:
         parts = validation_batches(held_out, length, rows)
