@@ -5,7 +5,6 @@ fine-tuned one. Everything else about training is in ``train/loop.py``.
 """
 
 import math
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import torch
+from torch import nn
 
 from hornbook.align.held_out import preference_scores
 from hornbook.align.losses import preference_objective
@@ -40,7 +40,7 @@ from hornbook.model.transformer import Transformer
 from hornbook.pipeline import Task
 from hornbook.tokenizer.base import Tokenizer, load_tokenizer
 from hornbook.tokenizer.chat import render_chat
-from hornbook.train import checkpoint
+from hornbook.train import checkpoint, saves
 from hornbook.train.backend import Backend, choose_backend
 from hornbook.train.config import TrainConfig
 from hornbook.train.loop import Hooks, train
@@ -267,8 +267,9 @@ def _train(
     """Run the loop below ``task.out`` and leave the result as ``task.out/model``."""
     stage = task.out.name.removesuffix(".partial")
 
-    def write_model(directory: Path) -> None:
-        save_model(model, directory, _token_ids(tokenizer))
+    def write_model(copy: nn.Module, directory: Path) -> None:
+        assert isinstance(copy, Transformer)
+        save_model(copy, directory, _token_ids(tokenizer))
         tokenizer.save(directory)
 
     def read_model(directory: Path) -> None:
@@ -289,8 +290,7 @@ def _train(
             label=stage,
         )
         last.rename(final)
-    for older in checkpoint.checkpoints(task.out):
-        shutil.rmtree(older)
+    saves.leave_keepsakes(task.out, config)
     return {"steps": config.steps, "backend": backend.why}
 
 
