@@ -97,6 +97,20 @@ def describe(recipe: str, overrides: tuple[str, ...]) -> None:
 
 
 @commands.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def verify(run: Path, as_json: bool) -> None:
+    """Read every file of RUN again and compare it with the digest noted when it was made.
+
+    Names each damaged file and what to do about it; the exit status is then 1.
+    """
+    from hornbook.show import show_verdict
+
+    if not show_verdict(run, as_json):
+        sys.exit(1)
+
+
+@commands.command()
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--text", help="The file or folder to learn from.")
 def new(path: Path, text: str | None) -> None:

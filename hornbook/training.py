@@ -44,7 +44,7 @@ from hornbook.train import checkpoint, saves
 from hornbook.train.backend import Backend, choose_backend
 from hornbook.train.config import TrainConfig
 from hornbook.train.loop import Hooks, train
-from hornbook.train.objective import Objective, next_token
+from hornbook.train.objective import Objective, next_token_objective
 
 Numbers = Callable[[], dict[str, float]]
 Texts = Callable[[], list[dict[str, str]]]
@@ -81,7 +81,7 @@ def pretrain(task: Task) -> dict[str, Any]:
         task,
         model,
         tokenizer,
-        next_token,
+        next_token_objective(recipe.pretrain),
         batches,
         recipe.pretrain,
         backend,
@@ -124,7 +124,15 @@ def sft(task: Task) -> dict[str, Any]:
     batches = SFTBatches(rows, config.batch, recipe.seed)
     sample = _answers(task, model, tokenizer)
     facts = _train(
-        task, model, tokenizer, next_token, batches, config, backend, validate, sample
+        task,
+        model,
+        tokenizer,
+        next_token_objective(config),
+        batches,
+        config,
+        backend,
+        validate,
+        sample,
     )
     return {
         **facts,

@@ -85,22 +85,23 @@ def is_sound(checkpoint: Path) -> bool:
     return not damage(checkpoint)
 
 
-def damage(checkpoint: Path) -> list[str]:
-    """What is wrong with ``checkpoint``, a sentence for each file; empty when it is sound."""
+def damage(checkpoint: Path) -> list[tuple[Path, str]]:
+    """The files of ``checkpoint`` that aren't right, each with what is wrong; none: sound."""
+    index = checkpoint / "training.json"
     try:
-        noted = read_json(checkpoint / "training.json")
+        noted = read_json(index)
         files, step = dict(noted["files"]), int(noted["step"])
     except (UserError, KeyError, TypeError, ValueError):
-        return [f"{checkpoint / 'training.json'} is missing or damaged"]
+        return [(index, "is missing or damaged")]
     found = []
     if checkpoint.name.startswith("step-") and step != step_of(checkpoint):
-        found.append(f"{checkpoint / 'training.json'} is of another step ({step})")
+        found.append((index, f"is of another step ({step})"))
     for name, digest in files.items():
         path = checkpoint / name
         if not path.is_file():
-            found.append(f"{path} is missing")
+            found.append((path, "is missing"))
         elif sha256(path) != digest:
-            found.append(f"{path} is damaged: its SHA-256 differs")
+            found.append((path, "is damaged (its SHA-256 differs)"))
     return found
 
 
