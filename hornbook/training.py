@@ -4,7 +4,6 @@
 fine-tuned one. Everything else about training is in ``train/loop.py``.
 """
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from hornbook.align.preference import (
 from hornbook.align.sft import SFTBatches, in_order, pack
 from hornbook.core.settings import to_table
 from hornbook.data.batch import TensorBatch
-from hornbook.data.loader import pretrain_batches, validation_batches
+from hornbook.data.loader import pretrain_batches
 from hornbook.data.shards import Shards
 from hornbook.infer.config import SamplingConfig
 from hornbook.infer.engine import Engine
@@ -43,8 +42,11 @@ from hornbook.tokenizer.chat import render_chat
 from hornbook.train import checkpoint, saves
 from hornbook.train.backend import Backend, choose_backend
 from hornbook.train.config import TrainConfig
+from hornbook.train.hardware import peak_of
 from hornbook.train.loop import Hooks, train
+from hornbook.train.meter import Meter
 from hornbook.train.objective import Objective, next_token_objective
+from hornbook.train.validation import validator
 
 Numbers = Callable[[], dict[str, float]]
 Texts = Callable[[], list[dict[str, str]]]
@@ -64,13 +66,9 @@ def pretrain(task: Task) -> dict[str, Any]:
     torch.manual_seed(recipe.seed)
     model = Transformer(config)
 
-    def validate() -> dict[str, float]:
-        parts = validation_batches(held_out, length, rows)
-        nats, tokens = held_out_nats(model, parts, backend.precision)
-        return {
-            "validation_loss": nats / tokens,
-            "validation_bits_per_byte": nats / math.log(2) / held_out.bytes,
-        }
+    validate = validator(
+        model, held_out, tokenizer.decode_bytes, length, rows, backend.precision
+    )
 
     def sample() -> list[dict[str, str]]:
         return complete(
@@ -87,6 +85,7 @@ def pretrain(task: Task) -> dict[str, Any]:
         backend,
         validate,
         sample,
+        bytes_per_token=shards.bytes / shards.tokens,
     )
     tokens = recipe.pretrain.steps * rows * length
     return {
@@ -271,6 +270,7 @@ def _train(
     backend: Backend,
     validate: Numbers | None,
     sample: Texts,
+    bytes_per_token: float = 0.0,
 ) -> dict[str, Any]:
     """Run the loop below ``task.out`` and leave the result as ``task.out/model``."""
     stage = task.out.name.removesuffix(".partial")
@@ -296,10 +296,18 @@ def _train(
             backend=backend,
             seed=task.recipe.seed,
             label=stage,
+            meter=_meter(model, backend, bytes_per_token),
         )
         last.rename(final)
     saves.leave_keepsakes(task.out, config)
     return {"steps": config.steps, "backend": backend.why}
+
+
+def _meter(model: Transformer, backend: Backend, bytes_per_token: float) -> Meter:
+    """What a step costs, as a share of what this device can do."""
+    precision = str(backend.precision).removeprefix("torch.")
+    peak = peak_of(backend.device.type, precision)
+    return Meter(flops_per_token(model.config), peak, bytes_per_token)
 
 
 def _token_ids(tokenizer: Tokenizer) -> TokenIds:

@@ -28,6 +28,7 @@ from hornbook.train.objective import Objective
 from hornbook.train.optim import build_optimizers
 from hornbook.train.saves import Saves
 from hornbook.train.step import Trainer
+from hornbook.train.trackers import open_trackers
 from hornbook.train.view import View
 
 
@@ -71,6 +72,7 @@ def train(
     step, state = saves.resume()
     trainer.resume(state)
     metrics.cut(step, trainer.guard.events)
+    metrics.trackers = open_trackers(config, directory, label, step)
     view = View(label, config.steps, step)
     with metrics, saves, view:
         if step == 0 and config.checkpoint_every:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from hornbook.core.files import atomic_file
+from hornbook.train.trackers import Tracker, split
 
 
 class Metrics:
@@ -17,6 +18,7 @@ class Metrics:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.trackers: list[Tracker] = []
         self._handle = open(path, "ab")  # noqa: SIM115 -- closed on leaving
 
     def cut(self, done: int, events: list[dict[str, Any]]) -> None:
@@ -38,6 +40,8 @@ class Metrics:
         """Append one record."""
         self._handle.write(msgspec.json.encode(record) + b"\n")
         self._handle.flush()
+        for tracker in self.trackers:
+            tracker.write(record["step"], *split(record))
 
     def __enter__(self) -> "Metrics":
         return self
@@ -46,6 +50,8 @@ class Metrics:
         self._handle.flush()
         os.fsync(self._handle.fileno())
         self._handle.close()
+        for tracker in self.trackers:
+            tracker.close()
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

@@ -39,25 +39,22 @@ class Trainer:
         """
         started = time.perf_counter()
         with explained(self.config, batch):
-            loss, norm, extra = self._gradient(step, batch)
+            loss, norm, extra = self.gradient(step, batch)
         wrong = self.guard.judge(loss, norm)
-        share = rate(step, self.config) * self.guard.rate
         if not wrong:
-            set_rate(self.optimizers, share)
-            for optimizer in self.optimizers:
-                optimizer.step()
+            self.update(step)
             self.guard.healthy(step, loss, norm)
-        self._forget_gradient()
+        self.forget()
         return {
             "step": step + 1,
             "loss": loss,
-            "rate": share * self.config.learning_rate,
+            "rate": self._share(step) * self.config.learning_rate,
             "gradient_norm": norm,
             "seconds": time.perf_counter() - started,
             **extra,
         }, wrong
 
-    def _gradient(
+    def gradient(
         self, step: int, batch: TensorBatch
     ) -> tuple[float, float, dict[str, float]]:
         """Leave the clipped gradient of the mean loss; returns loss, norm, other numbers."""
@@ -69,7 +66,17 @@ class Trainer:
                 bool(loss.isfinite()), bool(norm.isfinite())
             ):
                 return loss.item(), norm.item(), extra
-            self._forget_gradient()
+            self.forget()
+
+    def update(self, step: int) -> None:
+        """Let the optimizers change the weights, at the rate of ``step``."""
+        set_rate(self.optimizers, self._share(step))
+        for optimizer in self.optimizers:
+            optimizer.step()
+
+    def _share(self, step: int) -> float:
+        """What the peak rates are multiplied by: the schedule, and what the guard lowered."""
+        return rate(step, self.config) * self.guard.rate
 
     def _accumulate(self, batch: TensorBatch) -> tuple[Tensor, dict[str, float]]:
         """Backward through every micro-batch; their gradients add up."""
@@ -101,7 +108,8 @@ class Trainer:
     def _scaled(self) -> bool:
         return self.backend.precision == torch.float16
 
-    def _forget_gradient(self) -> None:
+    def forget(self) -> None:
+        """Drop the gradient."""
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
 

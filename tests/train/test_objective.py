@@ -1,5 +1,6 @@
 """The loss in pieces is the loss, its gradient the gradient, and it needs less memory."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -100,6 +101,8 @@ chunk = 64 if what == "chunks" else 0
 if what == "recompute": recompute_blocks(model)
 objective = next_token_objective(TrainConfig(steps=1, logit_chunk=chunk))
 tokens = torch.randint(size, (8, 256))
+few = tokens[:1, :4]
+objective(model, Batch(few, few)).total.backward()  # what is loaded once, is now
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 objective(model, Batch(tokens, tokens)).total.backward()
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
@@ -107,13 +110,15 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 
 
 def megabytes(what: str, vocab_size: int, layers: int) -> float:
-    """The most memory a gradient needs beyond the weights, in a process of its own."""
+    """The most memory a gradient needs beyond weights and their gradients, measured alone."""
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, what, str(vocab_size), str(layers)],
         capture_output=True,
         text=True,
         check=True,
         cwd=Path(__file__).parents[2],
+        # Freed buffers go back to the system at once, so that the peak is what is in use.
+        env={**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"},
     )
     return float(done.stdout)
 
