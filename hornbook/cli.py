@@ -170,6 +170,78 @@ def import_(directory: Path, path: Path | None, text: str | None) -> None:
 
 
 @commands.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def verify(run: Path, as_json: bool) -> None:
+    """Read every file of RUN again and compare it with the digest noted when it was made.
+
+    Names each damaged file and what to do about it; the exit status is then 1.
+    """
+    from hornbook.show import show_verdict
+
+    if not show_verdict(run, as_json):
+        sys.exit(1)
+
+
+PRICE = click.option(
+    "--price", type=click.FloatRange(min=0), default=0.0, help="Dollars an hour."
+)
+
+
+@commands.command()
+@click.argument("recipe")
+@SET
+@RUNS
+@DEVICE
+@click.option(
+    "--on", "gpu", metavar="GPU", help="Plan for this GPU of the table: H100."
+)
+@click.option("--budget", help="Propose what to spend 10min, 2h or $20 on.")
+@PRICE
+@click.option(
+    "--seconds", type=float, default=20.0, show_default=True, help="To probe."
+)
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def plan(
+    recipe: str,
+    overrides: tuple[str, ...],
+    runs: Path,
+    device: str,
+    gpu: str | None,
+    budget: str | None,
+    **options: Any,
+) -> None:
+    """Say what the pretraining of RECIPE will need: memory, time, energy, money.
+
+    Measured on this machine by a short probe, or taken from a table of GPUs.
+    """
+    from hornbook.recipe import load
+    from hornbook.show_plan import show_budget, show_plan
+
+    asked = load(recipe, overrides)
+    if budget:
+        show_budget(asked, budget, runs / asked.name, device, gpu, **options)
+    else:
+        show_plan(asked, device, gpu, **options)
+
+
+@commands.command()
+@click.argument("recipe")
+@SET
+@RUNS
+@DEVICE
+@click.option("--budget", default="10min", show_default=True, help="Time for all runs.")
+def scale(
+    recipe: str, overrides: tuple[str, ...], runs: Path, device: str, budget: str
+) -> None:
+    """Fit a scaling law to small trainings on RECIPE's text, for `plan --budget` to use."""
+    from hornbook.recipe import load
+    from hornbook.show_plan import show_scale
+
+    show_scale(load(recipe, overrides), runs, device, budget)
+
+
+@commands.command()
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--text", help="The file or folder to learn from.")
 def new(path: Path, text: str | None) -> None:

@@ -113,6 +113,7 @@ def execute(plan: Plan, recipe: Recipe, run: Path, device: str) -> dict[str, Any
             "started": now,
             "seconds": 0.0,
             "starts": 0,
+            "settings": plan.basis["settings"],
         }
     started = time.perf_counter()
     write_json(intent, {**earlier, "starts": earlier["starts"] + 1})
@@ -191,6 +192,8 @@ def _why(
         return (
             "was cut off, goes on" if stage.resumable else "was cut off, starts again"
         )
+    if stage.resumable and "settings" in earlier:
+        _spare_what_was_trained(stage.name, run, earlier["settings"], basis["settings"])
     if not manifest:
         return "not done yet"
     changes = list(_changes(manifest["settings"], basis["settings"]))
@@ -199,6 +202,21 @@ def _why(
     if manifest["outside"] != basis["outside"]:
         return "the sources changed"
     return f"{changed[0]} is redone" if changed else "what it needs has changed"
+
+
+def _spare_what_was_trained(
+    stage: str, run: Path, before: dict[str, Any], now: dict[str, Any]
+) -> None:
+    """Refuse to throw away a training cut off under other settings; hours may be in it."""
+    partial = run / f"{stage}.partial"
+    steps = [int(p.name[5:]) for p in partial.glob("step-*") if p.name[5:].isdigit()]
+    changes = list(_changes(before, now))
+    if changes and max(steps, default=0):
+        raise UserError(
+            f"{partial} holds a training cut off after step {max(steps)} under other "
+            f"settings ({'; '.join(changes[:3])}); change them back to go on with it, or "
+            "remove that folder to start anew."
+        )
 
 
 def _changes(old: Any, new: Any, key: str = "") -> Iterator[str]:

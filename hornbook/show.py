@@ -10,6 +10,7 @@ from rich.text import Text
 
 from hornbook.core.errors import UserError
 from hornbook.core.files import write_text
+from hornbook.core.progress import short_number
 from hornbook.core.settings import parse, to_table
 from hornbook.model.config import ModelConfig
 from hornbook.model.presets import PRESETS
@@ -52,6 +53,25 @@ def show_funnel(run: Path) -> None:
     from hornbook.data.funnel import table
 
     console.print(table([m["facts"] for n in CURATION if (m := read_manifest(run, n))]))
+
+
+def show_verdict(run: Path, as_json: bool) -> bool:
+    """Whether every file of ``run`` is what was written; says which aren't and what to do."""
+    from hornbook.verify import verify
+
+    verdict = verify(run)
+    if as_json:
+        console.print_json(
+            msgspec.json.encode(msgspec.to_builtins(verdict, enc_hook=str)).decode()
+        )
+        return not verdict.damage
+    for found in verdict.damage:
+        console.print(Text(f"{found.path} {found.problem}", style="bold red"))
+        console.print(Text(f"  {found.remedy}."))
+    told = f"{verdict.files} files, {short_number(verdict.bytes)}B read"
+    bad = f"; {len(verdict.damage)} damaged" if verdict.damage else "; all are sound"
+    console.print(told + bad)
+    return not verdict.damage
 
 
 def describe_model(

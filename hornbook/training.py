@@ -5,8 +5,6 @@ from the pretrained model, ``dpo`` from the fine-tuned one. Everything else abou
 is in ``train/loop.py``.
 """
 
-import math
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import torch
+from torch import nn
 
 from hornbook.align.held_out import preference_scores
 from hornbook.align.losses import preference_objective
@@ -29,7 +28,7 @@ from hornbook.align.preference import (
 from hornbook.align.sft import SFTBatches, in_order, pack
 from hornbook.core.settings import to_table
 from hornbook.data.batch import TensorBatch
-from hornbook.data.loader import pretrain_batches, validation_batches
+from hornbook.data.loader import pretrain_batches
 from hornbook.data.shards import Shards
 from hornbook.infer.config import SamplingConfig
 from hornbook.infer.engine import Engine
@@ -42,11 +41,14 @@ from hornbook.pipeline import Task
 from hornbook.start import start_model
 from hornbook.tokenizer.base import Tokenizer, load_tokenizer
 from hornbook.tokenizer.chat import render_chat
-from hornbook.train import checkpoint
+from hornbook.train import checkpoint, saves
 from hornbook.train.backend import Backend, choose_backend
 from hornbook.train.config import TrainConfig
+from hornbook.train.hardware import peak_of
 from hornbook.train.loop import Hooks, train
-from hornbook.train.objective import Objective, next_token
+from hornbook.train.meter import Meter
+from hornbook.train.objective import Objective, next_token_objective
+from hornbook.train.validation import validator
 
 Numbers = Callable[[], dict[str, float]]
 Texts = Callable[[], list[dict[str, str]]]
@@ -67,13 +69,9 @@ def pretrain(task: Task) -> dict[str, Any]:
     start = Path(recipe.start) if recipe.start else None
     model = start_model(start, config) if start else Transformer(config)
 
-    def validate() -> dict[str, float]:
-        parts = validation_batches(held_out, length, rows)
-        nats, tokens = held_out_nats(model, parts, backend.precision)
-        return {
-            "validation_loss": nats / tokens,
-            "validation_bits_per_byte": nats / math.log(2) / held_out.bytes,
-        }
+    validate = validator(
+        model, held_out, tokenizer.decode_bytes, length, rows, backend.precision
+    )
 
     def sample() -> list[dict[str, str]]:
         return complete(
@@ -84,12 +82,13 @@ def pretrain(task: Task) -> dict[str, Any]:
         task,
         model,
         tokenizer,
-        next_token,
+        next_token_objective(recipe.pretrain),
         batches,
         recipe.pretrain,
         backend,
         validate,
         sample,
+        bytes_per_token=shards.bytes / shards.tokens,
     )
     tokens = recipe.pretrain.steps * rows * length
     return {
@@ -127,7 +126,15 @@ def sft(task: Task) -> dict[str, Any]:
     batches = SFTBatches(rows, config.batch, recipe.seed)
     sample = _answers(task, model, tokenizer)
     facts = _train(
-        task, model, tokenizer, next_token, batches, config, backend, validate, sample
+        task,
+        model,
+        tokenizer,
+        next_token_objective(config),
+        batches,
+        config,
+        backend,
+        validate,
+        sample,
     )
     return {
         **facts,
@@ -266,12 +273,14 @@ def _train(
     backend: Backend,
     validate: Numbers | None,
     sample: Texts,
+    bytes_per_token: float = 0.0,
 ) -> dict[str, Any]:
     """Run the loop below ``task.out`` and leave the result as ``task.out/model``."""
     stage = task.out.name.removesuffix(".partial")
 
-    def write_model(directory: Path) -> None:
-        save_model(model, directory, _token_ids(tokenizer))
+    def write_model(copy: nn.Module, directory: Path) -> None:
+        assert isinstance(copy, Transformer)
+        save_model(copy, directory, _token_ids(tokenizer))
         tokenizer.save(directory)
 
     def read_model(directory: Path) -> None:
@@ -290,11 +299,18 @@ def _train(
             backend=backend,
             seed=task.recipe.seed,
             label=stage,
+            meter=_meter(model, backend, bytes_per_token),
         )
         last.rename(final)
-    for older in checkpoint.checkpoints(task.out):
-        shutil.rmtree(older)
+    saves.leave_keepsakes(task.out, config)
     return {"steps": config.steps, "backend": backend.why}
+
+
+def _meter(model: Transformer, backend: Backend, bytes_per_token: float) -> Meter:
+    """What a step costs, as a share of what this device can do."""
+    precision = str(backend.precision).removeprefix("torch.")
+    peak = peak_of(backend.device.type, precision)
+    return Meter(flops_per_token(model.config), peak, bytes_per_token)
 
 
 def _token_ids(tokenizer: Tokenizer) -> TokenIds:

@@ -170,7 +170,9 @@ class BPETokenizer(Tokenizer):
         if size > REFERENCE_SERVES:
             return False
         if self._compiling is None:
-            self._compiling = threading.Thread(target=self._encode, args=([b"compile"],))
+            self._compiling = threading.Thread(
+                target=self._encode, args=([b"compile"],)
+            )
             self._compiling.start()
         return self._compiling.is_alive()
 

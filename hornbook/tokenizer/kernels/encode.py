@@ -262,10 +262,19 @@ def encoder_for(rule):
         ``progress`` says.
         """
         buf, places = view(address, BUFFER, np.uint8), view(address, PLACES, np.int64)
-        classes, table = view(address, CLASSES, np.uint8), view(address, TABLE, np.uint64)
+        classes, table = (
+            view(address, CLASSES, np.uint8),
+            view(address, TABLE, np.uint64),
+        )
         seen, spill = view(address, SEEN, np.uint8), view(address, SPILL, np.uint32)
-        used, progress = view(address, USED, np.int64), view(address, PROGRESS, np.int64)
-        byte_ids, made = view(address, BYTE_IDS, np.uint32), view(address, MADE, np.uint32)
+        used, progress = (
+            view(address, USED, np.int64),
+            view(address, PROGRESS, np.int64),
+        )
+        byte_ids, made = (
+            view(address, BYTE_IDS, np.uint32),
+            view(address, MADE, np.uint32),
+        )
         byte_ranks = view(address, BYTE_RANKS, np.uint32)
         pairs, out = view(address, PAIRS, np.uint64), view(address, OUT, np.int32)
         joined, glued = view(address, JOINED, np.uint8), view(address, GLUED, np.uint8)

@@ -2,7 +2,14 @@
 
 import numpy as np
 
-from hornbook.tokenizer.kernels.jit import ONE, ZERO, inlined, inner, kernel, smallest_of_16
+from hornbook.tokenizer.kernels.jit import (
+    ONE,
+    ZERO,
+    inlined,
+    inner,
+    kernel,
+    smallest_of_16,
+)
 from hornbook.tokenizer.kernels.slots import MIX_1, MIX_2
 
 MAX_TOKENS = 1 << 20  # ids take 20 bits of a pair's word; the last is NOBODY

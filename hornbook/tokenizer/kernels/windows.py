@@ -32,7 +32,6 @@ from hornbook.tokenizer.kernels.scan import (
     LLAMA3,
     O200K,
     QUOTE,
-    WHOLE,
     char_at,
     contraction,
     gpt2_piece,
