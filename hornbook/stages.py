@@ -48,7 +48,9 @@ def data_stages(recipe: Recipe) -> list[Stage]:
         Stage(
             name,
             (before,) if before else (),
-            _data_settings(*TABLES.get(name, (name,))),
+            _extract_settings
+            if name == "extract"
+            else _data_settings(TABLES.get(name, name)),
             _curate(name, before),
             _outside if not before else lambda recipe: None,
             resumable=name in ("extract", "filter", "split"),
@@ -58,10 +60,14 @@ def data_stages(recipe: Recipe) -> list[Stage]:
 
 
 CURATION = (*("extract", "filter", "dedup", "classify", "decontaminate", "split"),)
-TABLES = {
-    "extract": ("sources", "clean"),
-    "filter": ("filters",),
-}  # else the stage's name
+TABLES = {"filter": "filters"}  # else the stage's name
+
+
+def _extract_settings(recipe: Recipe) -> dict[str, Any]:
+    """The filters too, where they decide which pages are extracted with care."""
+    judged = any(getattr(s, "html", "") == "two-pass" for s in recipe.data.sources)
+    tables = ("sources", "clean", *(["filters"] if judged else []))
+    return _data_settings(*tables)(recipe)
 
 
 def _data_settings(*tables: str) -> Callable[[Recipe], dict[str, Any]]:

@@ -18,8 +18,9 @@ import pyarrow.parquet as pq
 
 from hornbook import __version__
 from hornbook.core.files import fresh_directory, read_json, sync, write_json
-from hornbook.data.documents import SCHEMA, document_files, open_parquet, parquet_writer
+from hornbook.data.documents import SCHEMA, document_files
 from hornbook.data.engine import cores, ordered_map
+from hornbook.data.parquet import open_parquet, parquet_writer
 
 Item = TypeVar("Item")
 Work = Callable[[int, Item], dict[str, Any]]  # number, unit -> facts for JSON

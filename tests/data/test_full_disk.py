@@ -88,7 +88,7 @@ def files(run: Path) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_the_run_ends_in_one_sentence_and_goes_on_with_room(tmp_path, disk, processes):
     dice = random.Random(3)
     folder = tmp_path / "texts"

@@ -144,7 +144,7 @@ def kill_when(process: subprocess.Popen, run: Path, path: str) -> None:
     process.wait()
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_killed_between_units_and_at_random_moments(recipe, whole, tmp_path, workers):
     run = tmp_path / "mine"
     dice = random.Random(os.getpid())

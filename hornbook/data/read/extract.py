@@ -46,6 +46,7 @@ from hornbook.data.read.sources import (
 from hornbook.data.units import Mapper, each_unit, join_numbers, write_numbers
 
 UNIT_BYTES = 16 << 20  # of the sources, read together by one worker
+UNIT_FILES = 4096  # at most
 MANY_BYTES = 64 << 20  # less than this is done before other processes have started
 # With more files than this, compressed ones need not be cut to give all workers work.
 MANY_FILES = 32
@@ -124,17 +125,20 @@ def _is_risky(source: Source) -> bool:
 def _units(config: DataConfig, found: dict[str, Any]) -> Iterator[Unit]:
     """All sources in order, cut into units whatever the number of workers."""
     for number, source in enumerate(config.sources):
-        unit = Unit(number)
+        unit, full = Unit(number), False
         few = found[source_name(source)].get("files", 0) <= MANY_FILES
         skip = lambda path, reason: unit.skipped.skip(path, reason)  # noqa: E731, B023
         for file in find_files(source, skip):
             for part in cut_file(file, source, UNIT_BYTES, few, skip):
                 size = _size(part)
-                if unit.files and unit.size + size > UNIT_BYTES:
+                full = full or part is not file  # parts of files are units of their own
+                full = full or unit.size + size > UNIT_BYTES
+                if unit.files and (full or len(unit.files) >= UNIT_FILES):
                     yield unit
                     unit = Unit(number)
                 unit.files.append(part)
                 unit.size += size
+                full = part is not file
         unit.last = True
         yield unit
 
