@@ -25,8 +25,8 @@ import numpy as np
 import pyarrow as pa
 
 from hornbook.core.files import write_json
-from hornbook.data.classify.classifier import train
 from hornbook.data.arrow import text_buffers
+from hornbook.data.classify.classifier import train
 from hornbook.data.config import DedupConfig, FilterConfig
 from hornbook.data.dedup.clusters import keep_best
 from hornbook.data.dedup.groups import find_groups

@@ -32,6 +32,7 @@ def why(stages: dict[str, Path], document: str) -> list[Step]:
         for file, key in (
             ("statistics.parquet", "id"),
             ("duplicates.parquet", "doc"),
+            ("cuts.parquet", "doc"),
             ("contaminated.parquet", "doc"),
         ):
             step |= (

@@ -29,7 +29,7 @@ class ShingleSets:
 
     def __enter__(self) -> "ShingleSets":
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = open(self._path, "wb")  # noqa: SIM115 (closed when all are added)
+        self._file = open(self._path, "wb")
         return self
 
     def add(
