@@ -65,12 +65,26 @@ def run(
 @RUNS
 @SET
 @click.option("--until", metavar="STAGE", default="split", show_default=True)
-def curate(recipe: str, runs: Path, overrides: tuple[str, ...], until: str) -> None:
+@click.option(
+    "--against",
+    multiple=True,
+    metavar="RUN",
+    help="Drop what this earlier run has too; may be given several times.",
+)
+def curate(
+    recipe: str,
+    runs: Path,
+    overrides: tuple[str, ...],
+    until: str,
+    against: tuple[str, ...],
+) -> None:
     """Run only the data stages of RECIPE: from sources to documents, without a model."""
     from hornbook.recipe import load
     from hornbook.run import run_recipe
     from hornbook.show import show_funnel
 
+    if against:
+        overrides += (f"data.dedup.against={list(against)}",)
     show_funnel(run_recipe(load(recipe, overrides), runs, "cpu", until))
 
 

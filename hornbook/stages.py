@@ -52,7 +52,7 @@ def data_stages(recipe: Recipe) -> list[Stage]:
             if name == "extract"
             else _data_settings(TABLES.get(name, name)),
             _curate(name, before),
-            _outside if not before else lambda recipe: None,
+            OUTSIDE.get(name, lambda recipe: None),
             resumable=name in ("extract", "filter", "split"),
         )
         for before, name in zip(("", *names), names, strict=False)
@@ -79,6 +79,15 @@ def _outside(recipe: Recipe) -> Any:
     from hornbook.data.read.sources import probe
 
     return probe(recipe.data)
+
+
+def _earlier_runs(recipe: Recipe) -> Any:
+    from hornbook.data.dedup.earlier_runs import fingerprint
+
+    return fingerprint(recipe.data.dedup.against)
+
+
+OUTSIDE = {"extract": _outside, "dedup": _earlier_runs}
 
 
 def _curate(name: str, before: str) -> Callable[[Task], dict[str, Any]]:

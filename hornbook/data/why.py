@@ -33,6 +33,7 @@ def why(stages: dict[str, Path], document: str) -> list[Step]:
             ("sources.parquet", "id"),
             ("statistics.parquet", "id"),
             ("duplicates.parquet", "doc"),
+            ("cuts.parquet", "doc"),
             ("contaminated.parquet", "doc"),
         ):
             step |= (

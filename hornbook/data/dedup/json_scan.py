@@ -276,10 +276,10 @@ def _begins(lines, i, end, with_):
     """Whether the bytes at ``i`` are those of ``with_``."""
     if i + with_.size > end:
         return False
+    same = True
     for k in range(with_.size):
-        if lines[i + k] != with_[k]:
-            return False
-    return True
+        same &= lines[i + k] == with_[k]
+    return same
 
 
 @njit(nogil=True, cache=True)

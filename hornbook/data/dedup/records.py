@@ -6,9 +6,9 @@ wrong where something is.
 """
 
 from collections.abc import Iterator
-from io import BytesIO
+from io import BufferedReader, BytesIO
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -63,7 +63,7 @@ class Reader:
                 filled = len(rest)
                 self._lines[:filled] = rest
 
-    def at(self, file: IO[bytes], places: np.ndarray) -> Records:
+    def at(self, file: BufferedReader, places: np.ndarray) -> Records:
         """The records whose lines are at ``places`` of the file."""
         size = int(places[:, 1].sum()) + len(places)
         if size > len(self._lines):

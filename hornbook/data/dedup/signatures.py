@@ -12,14 +12,15 @@ import numpy as np
 import pyarrow as pa
 import xxhash
 
-from hornbook.core.errors import UserError
 from hornbook.core.files import read_json, write_json
 from hornbook.core.progress import Progress
 from hornbook.data.arrow import column_texts, text_buffers
+from hornbook.data.dedup.earlier_runs import documents_of
 from hornbook.data.dedup.minhash import band_keys
 from hornbook.data.dedup.presets import Lsh
 from hornbook.data.documents import count_documents, read_tables
 
+ARRAYS = ("ids", "digests", "sizes", "shingles")  # stored whole, one file each
 VERSION = 1  # of the hashes: one more whenever the same text would get other keys
 
 
@@ -100,7 +101,7 @@ def _codes(sources: pa.ChunkedArray, names: list[str]) -> np.ndarray:
 def save(signed: Signed, settings: Lsh, kept: np.ndarray, folder: Path) -> None:
     """Write what is noted of the documents at the indices ``kept`` into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("ids", "digests", "sizes", "shingles"):
+    for name in ARRAYS:
         np.save(folder / f"{name}.npy", getattr(signed, name)[kept])
     keys = _array_in_file(folder / "keys.npy", (settings.bands, len(kept)))
     for row, band in zip(keys, signed.keys, strict=True):
@@ -115,31 +116,16 @@ def earlier(settings: Lsh, run: Path, progress: Progress, scratch: Path) -> Sign
     documents = documents_of(run)
     folder = documents / "signatures"
     label = _label(settings, count_documents(documents))
-    known = folder / "settings.json"
-    if not known.is_file() or read_json(known) != label:
+    stored = folder / "settings.json"
+    if not stored.is_file() or read_json(stored) != label:
         return sign(settings, documents, progress, scratch)
     progress.advance(label["documents"])
-    empty = np.zeros((settings.bands, 0), np.uint64)
-    return Signed(
-        *(
-            np.load(folder / f"{n}.npy")
-            for n in ("ids", "digests", "sizes", "shingles")
-        ),
-        np.load(folder / "keys.npy", mmap_mode="r") if label["documents"] else empty,
-        np.zeros(label["documents"], np.int32),
-        ["earlier"],
-    )
-
-
-def documents_of(run: Path) -> Path:
-    """The folder of documents that an earlier run's dedup stage left."""
-    for folder in (run / "dedup", run):
-        if any(folder.glob("documents-*.parquet")):
-            return folder
-    raise UserError(
-        f"data.dedup.against: {run} is no run with a finished dedup stage, "
-        "and no folder of documents."
-    )
+    known = {n: np.load(folder / f"{n}.npy") for n in ARRAYS}
+    keys = np.zeros((settings.bands, 0), np.uint64)
+    if label["documents"]:
+        keys = np.load(folder / "keys.npy", mmap_mode="r")
+    sources = np.zeros(label["documents"], np.int32)
+    return Signed(**known, keys=keys, sources=sources, names=["earlier"])
 
 
 def _label(settings: Lsh, documents: int) -> dict[str, int]:

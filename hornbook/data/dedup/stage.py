@@ -16,13 +16,14 @@ from hornbook.core.progress import Progress
 from hornbook.data.arrow import column_texts, text_buffers
 from hornbook.data.config import DedupConfig
 from hornbook.data.dedup.clusters import keep_best
+from hornbook.data.dedup.earlier_runs import documents_of
 from hornbook.data.dedup.groups import find_groups
 from hornbook.data.dedup.passages import KINDS, Passages
 from hornbook.data.dedup.presets import Lsh, lsh
 from hornbook.data.dedup.ranking import first_copies, rank, ranks_of
 from hornbook.data.dedup.results import Duplicates, Writer, write_pairs
 from hornbook.data.dedup.sets import ShingleSets
-from hornbook.data.dedup.signatures import Signed, documents_of, earlier, save, sign
+from hornbook.data.dedup.signatures import Signed, earlier, save, sign
 from hornbook.data.documents import count_documents, read_tables
 
 
