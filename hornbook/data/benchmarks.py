@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import msgspec
 
@@ -65,7 +65,9 @@ def _items(path: Path) -> Iterator[Item]:
 def _texts(path: Path, stream: io.BufferedIOBase) -> Iterator[tuple[int, str]]:
     kind = _suffix(path)
     if kind in (".csv", ".tsv"):
-        lines = io.TextIOWrapper(stream, "utf-8", "replace", newline="")
+        lines = io.TextIOWrapper(
+            cast(IO[bytes], stream), "utf-8", "replace", newline=""
+        )
         rows = csv.reader(lines, delimiter="," if kind == ".csv" else "\t")
         yield from ((number, "\n".join(row)) for number, row in enumerate(rows, 1))
     elif kind == ".json":

@@ -8,7 +8,7 @@ import csv
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import msgspec
 import numpy as np
@@ -164,7 +164,9 @@ def _json_lines(path: Path, stream: io.BufferedIOBase) -> Iterator[tuple[int, di
 
 
 def _csv_rows(path: Path, stream: io.BufferedIOBase) -> Iterator[tuple[int, dict]]:
-    rows = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline="")
+    rows = io.TextIOWrapper(
+        cast(IO[bytes], stream), encoding="utf-8-sig", errors="replace", newline=""
+    )
     try:
         yield from enumerate(csv.DictReader(rows), start=1)
     except csv.Error as error:
