@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import msgspec
 
@@ -13,6 +13,7 @@ from hornbook.core.errors import UserError
 from hornbook.data.read.compressed import BrokenStream, open_stream
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".txt")
+MAX_FIELD = 1 << 27  # characters of one field of a .csv file
 PACKED = (".gz", ".zst", ".lz4")
 
 
@@ -55,7 +56,7 @@ def _items(path: Path) -> Iterator[Item]:
             for number, text in _texts(path, open_stream(handle)):
                 if text.strip():
                     yield Item(f"{path.name}:{number}", text)
-    except (OSError, BrokenStream) as error:
+    except (OSError, BrokenStream, csv.Error) as error:
         why = getattr(error, "strerror", None) or error
         raise UserError(
             f"data.decontaminate.benchmarks: {path} cannot be read ({why})."
@@ -65,7 +66,10 @@ def _items(path: Path) -> Iterator[Item]:
 def _texts(path: Path, stream: io.BufferedIOBase) -> Iterator[tuple[int, str]]:
     kind = _suffix(path)
     if kind in (".csv", ".tsv"):
-        lines = io.TextIOWrapper(stream, "utf-8", "replace", newline="")
+        csv.field_size_limit(MAX_FIELD)
+        lines = io.TextIOWrapper(
+            cast(IO[bytes], stream), "utf-8", "replace", newline=""
+        )
         rows = csv.reader(lines, delimiter="," if kind == ".csv" else "\t")
         yield from ((number, "\n".join(row)) for number, row in enumerate(rows, 1))
     elif kind == ".json":

@@ -8,7 +8,7 @@ import csv
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import msgspec
 import numpy as np
@@ -21,6 +21,7 @@ from hornbook.data.classify.classifier import Classifier, auc, train
 from hornbook.data.read.compressed import BrokenStream, open_stream
 
 HELD_OUT = 5  # every fifth hash
+MAX_FIELD = 1 << 27  # characters of one field of a .csv file
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 YES = {"1", "true", "yes"}
 NO = {"0", "false", "no"}
@@ -164,7 +165,10 @@ def _json_lines(path: Path, stream: io.BufferedIOBase) -> Iterator[tuple[int, di
 
 
 def _csv_rows(path: Path, stream: io.BufferedIOBase) -> Iterator[tuple[int, dict]]:
-    rows = io.TextIOWrapper(stream, "utf-8-sig", errors="replace", newline="")  # type: ignore[arg-type]
+    rows = io.TextIOWrapper(
+        cast(IO[bytes], stream), encoding="utf-8-sig", errors="replace", newline=""
+    )
+    csv.field_size_limit(MAX_FIELD)
     try:
         yield from enumerate(csv.DictReader(rows), start=1)
     except csv.Error as error:

@@ -130,12 +130,13 @@ def test_the_interval_covers_the_true_area_about_as_often_as_it_says():
 
 
 def test_csv_and_compressed_files_and_labels_by_name(tmp_path):
-    rows = [("one, two", "spam"), ("three\nfour", "ham")]
+    long = "word " * 50_000  # more than the csv module takes by default
+    rows = [("one, two", "spam"), ("three\nfour", "ham"), (long, "ham")]
     with open(tmp_path / "a.csv", "w", newline="") as handle:
         csv.writer(handle).writerows([("text", "label"), *rows])
     texts, labels = read_labelled(tmp_path / "a.csv", "spam")
-    assert texts == ["one, two", "three\nfour"]
-    assert labels.tolist() == [1, 0]
+    assert texts == ["one, two", "three\nfour", long]
+    assert labels.tolist() == [1, 0, 0]
     lines = [{"text": "a", "label": True}, {"text": "b", "label": "0"}]
     data = "\n".join(map(json.dumps, lines)).encode()
     (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(data))
