@@ -134,11 +134,10 @@ def _fitted(
     if name == "position.table.weight" and len(source) > len(target):
         source = source[: len(target)]
     if "embedding" in name or name.startswith("head"):
-        rows = len(source)
-        if len(target) > rows:
-            source = torch.cat((source, source.mean(0).expand(len(target) - rows, -1)))
+        mean, more = source.mean(0), max(0, len(target) - len(source))
+        source = torch.cat((source, mean.expand(more, -1)))
         for token, like in new.items():
-            source[token] = source[:rows].mean(0) if like is None else source[like]
+            source[token] = mean if like is None else source[like]
     if source.shape != target.shape:
         raise UserError(
             f"[model] calls for '{name}' of shape {tuple(target.shape)}, and the weights of "

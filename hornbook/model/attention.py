@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hornbook.model import sizes
+from hornbook.model.blocked import BLOCK, BlockedAttention
 from hornbook.model.config import ModelConfig
 from hornbook.model.mask import windows
 from hornbook.model.norm import RMSNorm
@@ -24,7 +25,7 @@ from hornbook.model.skips import ValueEmbedding
 
 Mask = Tensor | FlexRule | FlashRule | None
 
-PLAIN_IS_FASTER = 512  # tokens: up to here, training on a CPU writes the scores out
+SHORT_COMPILED = 512  # tokens: up to here the compiler's own fusing is the fastest
 
 
 class Cache(Protocol):
@@ -104,10 +105,11 @@ class Attention(nn.Module):
 def attend(
     query: Tensor, key: Tensor, value: Tensor, mask: Mask, cap: float = 0.0
 ) -> Tensor:
-    """Mix ``value`` by the match of ``query`` and ``key``, whichever way is faster here.
+    """Mix ``value`` by the match of ``query`` and ``key``, whichever way is fastest here.
 
-    That is PyTorch's fused kernel, but for training on short contexts on a CPU, where its
-    backward pass takes twice the time of the plain matrix products.
+    That is PyTorch's fused kernel, but for training on a CPU, where its backward pass is
+    slow: there it is our own blocks (blocked.py), or on short contexts the plain matrix
+    products, longer ones when the compiler fuses them.
 
     ``query`` is (batch, heads, time, d_head), ``key`` and ``value`` (batch, kv heads, past,
     d_head), the result like ``query``. ``mask`` (mask.py) None: plain causal, and then
@@ -117,8 +119,14 @@ def attend(
     if isinstance(mask, FlexRule | FlashRule):
         return mask.attend(query, key, value, cap)
     training_on_cpu = query.device.type == "cpu" and torch.is_grad_enabled()
-    if cap or (training_on_cpu and key.shape[2] <= PLAIN_IS_FASTER):
+    short = key.shape[2] <= (SHORT_COMPILED if torch.compiler.is_compiling() else BLOCK)
+    if cap or (training_on_cpu and short):
         return attend_plainly(query, key, value, mask, cap)
+    if training_on_cpu and not torch.compiler.is_compiling():
+        key, value = (_for_each_head(x, query) for x in (key, value))
+        mixed = BlockedAttention.apply(query, key, value, mask)
+        assert isinstance(mixed, Tensor)
+        return mixed
     return F.scaled_dot_product_attention(
         query,
         key,
@@ -133,9 +141,7 @@ def attend_plainly(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, cap: float = 0.0
 ) -> Tensor:
     """:func:`attend`, written out: scores, mask, softmax, weighted mean of the values."""
-    group = query.shape[1] // key.shape[1]
-    key = key.repeat_interleave(group, dim=1)
-    value = value.repeat_interleave(group, dim=1)
+    key, value = (_for_each_head(x, query) for x in (key, value))
     scores = query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5
     if cap:
         scores = soft_cap(scores, cap)
@@ -147,6 +153,12 @@ def attend_plainly(
     else:
         scores = scores + mask
     return torch.softmax(scores, dim=-1).type_as(value) @ value
+
+
+def _for_each_head(x: Tensor, query: Tensor) -> Tensor:
+    """Keys or values (batch, kv heads, past, width) repeated for every query head."""
+    group = query.shape[1] // x.shape[1]
+    return x if group == 1 else x.repeat_interleave(group, dim=1)
 
 
 def attend_by_head(

@@ -93,11 +93,6 @@ def test_describe_takes_a_recipe_a_preset_and_a_directory(tmp_path, capsys):
         facts = json.loads(capsys.readouterr().out)
         total = describe(show.model_meant(name, overrides)).parameters
         assert facts["parameters"] == sum(facts["parts"].values()) == total
-    same = [
-        show.model_meant("hello", ("model.preset=llama-10m",)),
-        show.model_meant("llama-10m", ("model.vocab_size=4096",)),
-    ]
-    assert same[0] == same[1]
 
 
 def test_describe_draws(tmp_path, capsys):
