@@ -116,8 +116,7 @@ class Batch:
             return True
         pages = len(sequence.tokens) // PAGE + 2 + len(self.live)
         return (
-            len(self.live) < self.max_rows
-            and self.decoder.cache.pages.room() >= pages
+            len(self.live) < self.max_rows and self.decoder.cache.pages.room() >= pages
         )
 
     def _wait_for_room(self, place: Place) -> list[Sequence]:

@@ -23,9 +23,7 @@ def refusal(request: Request, context_length: int, vocab_size: int) -> str:
     """What is wrong with ``request``; empty if nothing."""
     prompt = request.prompt
     if not prompt:
-        return (
-            "The prompt is empty, and this tokenizer has no <|endoftext|> to start from."
-        )
+        return "The prompt is empty, and this tokenizer has no <|endoftext|> to start from."
     if len(prompt) > context_length:
         return (
             f"The prompt has {len(prompt)} tokens, and the model's context holds "
@@ -33,9 +31,7 @@ def refusal(request: Request, context_length: int, vocab_size: int) -> str:
         )
     strange = next((i for i in prompt if not 0 <= i < vocab_size), None)
     if strange is not None:
-        return (
-            f"The prompt holds the id {strange}, outside the vocabulary of {vocab_size}."
-        )
+        return f"The prompt holds the id {strange}, outside the vocabulary of {vocab_size}."
     return setting_refusal(request.sampling, vocab_size)
 
 
@@ -46,9 +42,7 @@ def setting_refusal(sampling: SamplingConfig, vocab_size: int) -> str:
         if value is not None and not least <= value <= most:
             return f"'{name}' is {value}; it can be {_range(least, most)}."
     if not 0 < sampling.repetition_penalty < float("inf"):
-        return (
-            f"'repetition_penalty' is {sampling.repetition_penalty}; it must be above 0."
-        )
+        return f"'repetition_penalty' is {sampling.repetition_penalty}; it must be above 0."
     for token, bias in sampling.logit_bias.items():
         if not 0 <= token < vocab_size:
             return f"'logit_bias' names the id {token}; ids go up to {vocab_size - 1}."

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from hornbook.infer.adapters import Adapter, applied
 from hornbook.infer.cpu.compiled import CompiledStep
+from hornbook.infer.graphs import GraphedStep
 from hornbook.infer.kvcache import KVCache, Row
 from hornbook.infer.pages import PAGE, NoRoomError
 from hornbook.model.transformer import Transformer
@@ -26,6 +27,7 @@ class Decoder:
     ):
         self.model, self.cache, self.compiled = model, cache, compiled
         self.capacity = model.config.context_length
+        self.graphs = GraphedStep(model, cache) if _on_gpu(cache) else None
 
     def open(self, ids: list[int], adapter: Adapter | None = None) -> Row:
         """A row for ``ids`` with what is known of them; the last is always read anew."""
@@ -109,9 +111,15 @@ class Decoder:
 
     def _torch(self, rows: list[Row], new: list[list[int]]) -> Tensor:
         """Logits (rows, new tokens each, vocab_size); of a prompt's only the last."""
+        if self.graphs is not None and len(new[0]) == 1 and rows[0].adapter is None:
+            return self.graphs(rows, [token for (token,) in new])
         tokens = torch.tensor(new, device=self.cache.device)
         window = self.cache.window(rows, tokens.shape[1])
         hidden = self.model.hidden(tokens, cache=window)
         if tokens.shape[1] > FEW:
             hidden = hidden[:, -1:]
         return self.model.unembed(hidden).float()
+
+
+def _on_gpu(cache: KVCache) -> bool:
+    return cache.device.type == "cuda"

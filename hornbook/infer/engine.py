@@ -4,7 +4,8 @@ Reading order: :class:`Engine`, then batch.py (who writes when), decoder.py (the
 its cache), sampling.py and text.py.
 """
 
-from collections.abc import Iterator, Sequence as Many
+from collections.abc import Iterator
+from collections.abc import Sequence as Many
 from typing import Any
 
 import torch
@@ -127,7 +128,9 @@ class Engine:
 
     def batch(self) -> Batch:
         """An empty batch on this engine's cache, for who adds requests over time."""
-        return Batch(self._fresh_decoder(), self.max_rows, self._banned_for, self.drafter)
+        return Batch(
+            self._fresh_decoder(), self.max_rows, self._banned_for, self.drafter
+        )
 
     def sequence(
         self,

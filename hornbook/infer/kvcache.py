@@ -41,19 +41,18 @@ class KVCache:
         device: torch.device | str = "cpu",
     ):
         heads, *widths = sizes.cache_shape(config)
-        self.pages = Pages(-(-tokens // PAGE))
+        pages = -(-tokens // PAGE) + 1  # and the scratch page
         self.device = torch.device(device)
-        shapes = [
-            (config.n_layers, self.pages.count, heads, PAGE, width) for width in widths
-        ]
+        shapes = [(config.n_layers, pages, heads, PAGE, width) for width in widths]
         try:
             self.keys, self.values = (_memory(s, dtype, self.device) for s in shapes)
-        except (MemoryError, RuntimeError):
+        except (MemoryError, RuntimeError, ValueError):
             size = tokens * bytes_per_token(config, dtype)
             raise UserError(
                 f"There is no memory for a cache of {tokens:,} tokens, which takes "
                 f"{size / 1e9:.1f} GB; ask for fewer."
             ) from None
+        self.pages = Pages(pages)
 
     def open(self, ids: list[int], adapter: Adapter | None = None) -> Row:
         """A row that holds as much of the start of ``ids`` as is already known.
@@ -120,7 +119,11 @@ class KVCache:
 
         Their pages must be reserved; :meth:`note` the tokens afterwards.
         """
-        return Window(self, rows, time)
+        starts = torch.tensor([len(row.ids) for row in rows])
+        length = int(starts.max()) + time
+        tables = torch.from_numpy(self.tables(rows))[:, : -(-length // PAGE)]
+        positions = starts[:, None] + torch.arange(time)
+        return Window(self, tables.to(self.device), positions.to(self.device), length)
 
     def _copy(self, source: Page, count: int, row: Row, parent: Page) -> None:
         """Give ``row`` a page with the first ``count`` tokens of ``source``."""
@@ -139,17 +142,11 @@ class Window:
     length     how many positions :meth:`extend` returns: up to the longest row's end
     """
 
-    def __init__(self, cache: KVCache, rows: list[Row], time: int):
-        starts = [len(row.ids) for row in rows]
-        device = cache.device
-        self.cache = cache
-        self.length = max(starts) + time
-        self.positions = torch.tensor(starts)[:, None] + torch.arange(time)
-        tables = torch.from_numpy(cache.tables(rows))[:, : -(-self.length // PAGE)]
-        self._pages = tables.gather(1, self.positions // PAGE).to(device)
-        self._tables = tables.to(device)
-        self.positions = self.positions.to(device)
-        self._places = self.positions % PAGE
+    def __init__(self, cache: KVCache, tables: Tensor, positions: Tensor, length: int):
+        self.cache, self.positions, self.length = cache, positions, length
+        self._tables = tables  # (rows, pages): the numbers of the rows' pages
+        self._pages = tables.gather(1, positions // PAGE)
+        self._places = positions % PAGE
 
     def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Store new keys and values (rows, kv heads, time, d_head); return all so far."""
@@ -170,9 +167,7 @@ def bytes_per_token(config: ModelConfig, dtype: torch.dtype) -> int:
     return config.n_layers * heads * sum(widths) * dtype.itemsize
 
 
-def _memory(
-    shape: tuple[int, ...], dtype: torch.dtype, device: torch.device
-) -> Tensor:
+def _memory(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
     if device.type != "cpu" or not all(shape):  # latent attention has no values
         return torch.zeros(shape, dtype=dtype, device=device)
     count = int(np.prod(shape, dtype=object)) * dtype.itemsize

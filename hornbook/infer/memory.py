@@ -14,7 +14,9 @@ def cache_tokens(model: Transformer, rows: int) -> int:
     """Tokens to keep: ``rows`` full contexts, or what half of the free memory holds."""
     weight = model.embedding.weight
     wanted = rows * (model.config.context_length + 16)
-    fits = SHARE * free_bytes(weight.device) / bytes_per_token(model.config, weight.dtype)
+    fits = (
+        SHARE * free_bytes(weight.device) / bytes_per_token(model.config, weight.dtype)
+    )
     return max(16, min(wanted, int(fits)))
 
 

@@ -16,6 +16,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 
 PAGE = 16  # tokens
+SCRATCH = 0  # a page that belongs to nobody: rows that only pad a batch write there
 
 
 class NoRoomError(Exception):
@@ -64,13 +65,13 @@ class Page:
 class Pages:
     """All pages of a cache, and the trees they form: one for each ``key``.
 
-    Sequences of different keys (adapters) share nothing.
+    Sequences of different keys (adapters) share nothing. ``count`` pages may be held.
     """
 
     def __init__(self, count: int):
-        self.count = count
+        self.count = count - 1
         self._roots: dict[Hashable, Page] = {}
-        self._free = list(range(count - 1, -1, -1))
+        self._free = list(range(count - 1, SCRATCH, -1))
         self._idle: OrderedDict[Page, None] = OrderedDict()  # least recently used first
 
     def root(self, key: Hashable) -> Page:

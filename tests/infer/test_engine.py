@@ -113,7 +113,9 @@ def test_a_beginning_read_for_one_request_is_known_to_all(monkeypatch):
     engine = make_engine(max_rows=4, context_length=96)
     system = list(range(100, 140))  # two and a half pages
     prompts = [[*system, n, n + 1] for n in range(4)]
-    expected = [make_engine(context_length=96).generate([p], GREEDY)[0] for p in prompts]
+    expected = [
+        make_engine(context_length=96).generate([p], GREEDY)[0] for p in prompts
+    ]
     read = count_reads(monkeypatch)
     assert engine.generate(prompts, GREEDY) == expected
     prompt_reads = [n for n in read if n > 1]

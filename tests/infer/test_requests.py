@@ -127,7 +127,7 @@ def test_what_cannot_be_served_says_why_and_leaves_the_others_running(name):
     assert words in bad.error
     assert bad.error.count(". ") == 0
     assert bad.error.endswith(".")
-    with pytest.raises(UserError, match="."):
+    with pytest.raises(UserError):
         list(engine.stream(prompt, sampling))
 
 
@@ -161,7 +161,9 @@ def test_a_cache_too_small_for_one_sequence_ends_it_with_a_sentence():
 
 def test_memory_that_cannot_be_had_is_one_sentence():
     engine = make_engine(tokens=10**14)
-    with pytest.raises(UserError, match=r"no memory for a cache of 100,000,000,000,000"):
+    with pytest.raises(
+        UserError, match=r"no memory for a cache of 100,000,000,000,000"
+    ):
         engine.generate([[1]], GREEDY)
 
 

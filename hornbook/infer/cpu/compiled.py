@@ -64,9 +64,7 @@ class CompiledStep:
             and config == plain
         )
 
-    def __call__(
-        self, rows: list[Row], new: list[list[int]], cache: KVCache
-    ) -> Tensor:
+    def __call__(self, rows: list[Row], new: list[list[int]], cache: KVCache) -> Tensor:
         """Logits (all new tokens, vocab) after each token of ``new[i]`` in ``rows[i]``.
 
         Their pages must be reserved; the caller notes the tokens afterwards.
@@ -74,7 +72,9 @@ class CompiledStep:
         numba.set_num_threads(min(torch.get_num_threads(), MAX_THREADS))
         counts = [len(ids) for ids in new]
         places = [
-            len(row.ids) + i for row, n in zip(rows, counts, strict=True) for i in range(n)
+            len(row.ids) + i
+            for row, n in zip(rows, counts, strict=True)
+            for i in range(n)
         ]
         logits = step(
             self.weights,
@@ -122,7 +122,9 @@ class _Packer:
 
     def vectors(self, name: str) -> np.ndarray:
         """A norm's weights (layers, width) in float32."""
-        found = [self.model.blocks[n].get_parameter(f"{name}.weight") for n in self.layers]
+        found: list[Tensor] = [
+            self.model.blocks[n].get_parameter(f"{name}.weight") for n in self.layers
+        ]
         return torch.stack(found).detach().float().numpy()
 
     def stack(self, *names: str) -> Matrix:
@@ -135,7 +137,9 @@ class _Packer:
         flat = [name for layer in names for name in layer]
         if not all(name in self.codes for name in flat):
             return dense_matrix(
-                _numbers(_stacked(names, lambda n: self.model.get_parameter(n).detach()))
+                _numbers(
+                    _stacked(names, lambda n: self.model.get_parameter(n).detach())
+                )
             )
         codes = _stacked(names, lambda n: self.codes[n].codes).numpy()
         scales = _stacked(names, lambda n: self.codes[n].scales_by(32)).numpy()

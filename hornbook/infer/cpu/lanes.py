@@ -12,8 +12,10 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, models, register_model
+from numba.extending import intrinsic as numba_intrinsic
+from numba.extending import models, register_model
 
+intrinsic: Any = numba_intrinsic  # the function below writes LLVM instructions itself
 FLOATS, WORDS = 32, 32  # lanes of a vector of floats, and of 16-bit integers
 INT32 = ir.IntType(32)
 
@@ -105,8 +107,12 @@ def load_floats(typing, array, index):
     def codegen(context, builder, signature, args):
         array_type = signature.args[0]
         if array_type.dtype == types.float32:
-            return _load(context, builder, array_type, *args, FLOAT32S.vector)
-        upper = _load(context, builder, array_type, *args, _vector("int16", FLOATS))
+            return _load(
+                context, builder, array_type, args[0], args[1], FLOAT32S.vector
+            )
+        upper = _load(
+            context, builder, array_type, args[0], args[1], _vector("int16", FLOATS)
+        )
         wide = _vector("int32", FLOATS)  # a bfloat16 is the upper half of a float32
         bits = builder.shl(builder.zext(upper, wide), _constant(wide, 16))
         return builder.bitcast(bits, FLOAT32S.vector)
@@ -143,8 +149,10 @@ def load_words(typing, array, index):
     def codegen(context, builder, signature, args):
         array_type = signature.args[0]
         if array_type.dtype == types.int16:
-            return _load(context, builder, array_type, *args, INT16S.vector)
-        bytes_ = _load(context, builder, array_type, *args, _vector("int8", WORDS))
+            return _load(context, builder, array_type, args[0], args[1], INT16S.vector)
+        bytes_ = _load(
+            context, builder, array_type, args[0], args[1], _vector("int8", WORDS)
+        )
         return builder.sext(bytes_, INT16S.vector)
 
     return INT16S(array, types.intp), codegen
@@ -152,7 +160,7 @@ def load_words(typing, array, index):
 
 def _load_nibbles(context, builder, signature, args, upper):
     narrow = _vector("int8", WORDS)
-    both = _load(context, builder, signature.args[0], *args, narrow)
+    both = _load(context, builder, signature.args[0], args[0], args[1], narrow)
     four = _constant(narrow, 4)
     if not upper:
         both = builder.and_(both, _constant(narrow, 15))
@@ -217,8 +225,10 @@ def load_eight(typing, array, index):
     def codegen(context, builder, signature, args):
         array_type = signature.args[0]
         if array_type.dtype == types.float32:
-            return _load(context, builder, array_type, *args, FLOAT8S.vector)
-        bits = _load(context, builder, array_type, *args, _vector("int16", 8))
+            return _load(context, builder, array_type, args[0], args[1], FLOAT8S.vector)
+        bits = _load(
+            context, builder, array_type, args[0], args[1], _vector("int16", 8)
+        )
         return builder.fpext(builder.bitcast(bits, _vector("half", 8)), FLOAT8S.vector)
 
     return FLOAT8S(array, types.intp), codegen

@@ -108,9 +108,7 @@ def _multiply(matrix, layer, x, out, add):
         return lambda matrix, layer, x, out, add: _multiply_dense(
             matrix.values[layer], _wide(x, matrix.values.shape[2]), out, add
         )
-    product = (
-        _multiply_bytes if matrix.instance_class is Bytes else _multiply_nibbles
-    )
+    product = _multiply_bytes if matrix.instance_class is Bytes else _multiply_nibbles
 
     def integers(matrix, layer, x, out, add):
         words, steps, sums = quantize(x, matrix.scales.shape[2])

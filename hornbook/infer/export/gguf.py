@@ -117,9 +117,7 @@ def _add_settings(writer: Any, config: ModelConfig, family: str, name: str) -> N
         raise UserError(
             f"RoPE scaled by '{scaling.kind}' isn't exported to GGUF; linear and llama3 are."
         )
-    import gguf
-
-    writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+    writer.add_rope_scaling_type(need_gguf().RopeScalingType.LINEAR)
     writer.add_rope_scaling_factor(scaling.factor)
 
 

@@ -204,8 +204,12 @@ def _integer(schema: dict[str, Any], where: str) -> Node:
             if isinstance(value, bool) or not isinstance(value, int):
                 raise _problem(where, f"'{key}' of an integer is an integer")
             bounds[key] = value
-    low = max(bounds.get("minimum", -FARTHEST), bounds.get("exclusiveMinimum", -FARTHEST) + 1)
-    high = min(bounds.get("maximum", FARTHEST), bounds.get("exclusiveMaximum", FARTHEST) - 1)
+    low = max(
+        bounds.get("minimum", -FARTHEST), bounds.get("exclusiveMinimum", -FARTHEST) + 1
+    )
+    high = min(
+        bounds.get("maximum", FARTHEST), bounds.get("exclusiveMaximum", FARTHEST) - 1
+    )
     return json_text.integer_between(low, high)
 
 
@@ -263,7 +267,9 @@ def _apart(choices: list[Any]) -> bool:
             types = choice["type"]
             kinds = {types} if isinstance(types, str) else set(types)
             kinds |= {"integer", "number"} if kinds & {"integer", "number"} else set()
-            clash = any(f"{what} {k}" in seen for k in kinds for what in ("type", "value"))
+            clash = any(
+                f"{what} {k}" in seen for k in kinds for what in ("type", "value")
+            )
             seen |= {f"type {k}" for k in kinds}
         else:
             return False

@@ -94,14 +94,14 @@ def load_quantized(
         )
     tensors = _read(directory / WEIGHTS)
     model, codes = empty_model(config), {}
-    for name, parameter in model.named_parameters():
+    for name, parameter in list(model.named_parameters()):
         if f"{name}.codes" in tensors:
             codes[name] = _unpacked(name, parameter, tensors, about, directory)
             value = codes[name].weight()
         else:
             value = _checked(name, tensors, parameter.shape, directory)
-        parameter.data = value.to(dtype)
-    return model.requires_grad_(False).eval(), codes
+        set_parameter(model, name, value.to(dtype))
+    return model.eval(), codes
 
 
 def empty_model(config: ModelConfig) -> Transformer:
@@ -116,6 +116,12 @@ def empty_model(config: ModelConfig) -> Transformer:
         path, _, key = name.rpartition(".")
         setattr(model.get_submodule(path), key, table)
     return model
+
+
+def set_parameter(model: Transformer, name: str, value: Tensor) -> None:
+    """Give a parameter of an :func:`empty_model` its value."""
+    path, _, key = name.rpartition(".")
+    setattr(model.get_submodule(path), key, torch.nn.Parameter(value, False))
 
 
 def _packed(codes: Codes) -> Tensor:

@@ -41,7 +41,8 @@ def matrices(model: Transformer) -> dict[str, Tensor]:
     return {
         f"{name}.weight": module.weight.detach()
         for name, module in model.named_modules()
-        if isinstance(module, nn.Linear | nn.Embedding) and not name.startswith("position")
+        if isinstance(module, nn.Linear | nn.Embedding)
+        and not name.startswith("position")
     }
 
 
