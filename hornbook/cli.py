@@ -31,6 +31,16 @@ DEVICE = click.option(
     "--device", default="auto", show_default=True, help="auto, cpu, cuda or mps."
 )
 MODEL = click.argument("model", type=click.Path(path_type=Path))
+WEIGHTS = click.option(
+    "--weights",
+    type=click.Choice(["float32", "bfloat16"]),
+    default="float32",
+    show_default=True,
+    help="How numbers are kept; bfloat16 is faster. (A quantized model says itself.)",
+)
+GUESS = click.option(
+    "--guess", is_flag=True, help="Guess repetitions ahead: the same text, sooner."
+)
 STAGE = click.option("--stage", help="Which model of a run: pretrain, sft or dpo.")
 
 
@@ -287,15 +297,26 @@ def recipes() -> None:
     "--max-tokens", type=click.IntRange(min=1), default=200, show_default=True
 )
 @click.option("--seed", type=int, default=0, show_default=True)
+@WEIGHTS
+@GUESS
 @DEVICE
 def chat(
-    model: Path, stage: str | None, system: str | None, device: str, **sampling: Any
+    model: Path,
+    stage: str | None,
+    system: str | None,
+    weights: str,
+    guess: bool,
+    device: str,
+    **sampling: Any,
 ) -> None:
     """Talk to MODEL: a run (runs/hello) or a model directory. Ctrl-D ends it."""
     from hornbook.infer.config import SamplingConfig
     from hornbook.talk import chat_in_terminal
 
-    chat_in_terminal(model, stage, system, SamplingConfig(**sampling), device)
+    settings = SamplingConfig(**sampling)
+    chat_in_terminal(
+        model, stage, system, settings, device, weights=weights, guess=guess
+    )
 
 
 @commands.command()
@@ -313,17 +334,98 @@ def chat(
 @click.option(
     "--max-tokens", type=click.IntRange(min=1), default=200, show_default=True
 )
+@click.option(
+    "--repetition-penalty",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1.0,
+    help="Above 1: what was said is less likely to come again.",
+)
+@click.option("--stop", multiple=True, help="Text to stop at; may be given often.")
+@click.option(
+    "--schema",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A JSON Schema that the text must fit.",
+)
 @click.option("--seed", type=int, default=0, show_default=True)
+@WEIGHTS
+@GUESS
 @DEVICE
 def generate(
-    model: Path, stage: str | None, prompt: str, device: str, **sampling: Any
+    model: Path,
+    stage: str | None,
+    prompt: str,
+    schema: Path | None,
+    weights: str,
+    guess: bool,
+    device: str,
+    **sampling: Any,
 ) -> None:
     """Let MODEL, a run or a model directory, go on from a prompt."""
+    from hornbook.core.files import read_json
     from hornbook.infer.config import SamplingConfig
     from hornbook.talk import complete
 
     text = sys.stdin.read() if prompt == "-" else prompt
-    complete(model, stage, text, SamplingConfig(**sampling), device)
+    settings = SamplingConfig(**sampling, schema=read_json(schema) if schema else None)
+    complete(model, stage, text, settings, device, weights=weights, guess=guess)
+
+
+@commands.command()
+@MODEL
+@STAGE
+@click.option("--bits", type=click.Choice(["8", "4"]), default="8", show_default=True)
+@click.option(
+    "--group", type=click.Choice(["32", "64"]), default="64", show_default=True
+)
+@click.option(
+    "--method",
+    type=click.Choice(["round", "gptq"]),
+    default="round",
+    show_default=True,
+    help="gptq makes up for its own errors; it needs text.",
+)
+@click.option(
+    "--on",
+    "text",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Text to calibrate and measure on; else what the run has held out.",
+)
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True)
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def quantize(
+    model: Path, stage: str | None, bits: str, group: str, **options: Any
+) -> None:
+    """Keep MODEL's weights in 8 or 4 bits, and say what that costs."""
+    from hornbook.deliver import quantize_directory
+
+    quantize_directory(model, stage, int(bits), int(group), **options)
+
+
+@commands.command()
+@MODEL
+@STAGE
+@click.option("--to", type=click.Choice(["gguf", "onnx"]), required=True)
+@click.option(
+    "--type",
+    "kind",
+    type=click.Choice(["f32", "f16", "bf16", "q8_0", "q4_0"]),
+    default="f16",
+    show_default=True,
+    help="How GGUF keeps the weights.",
+)
+@click.option("--out", type=click.Path(path_type=Path), help="The file to write.")
+@click.option(
+    "--verify", "check", is_flag=True, help="Open it in its own runtime and compare."
+)
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def export(model: Path, stage: str | None, **options: Any) -> None:
+    """Write MODEL for llama.cpp (gguf) or ONNX Runtime (onnx).
+
+    Its own directory is already what Transformers and vLLM read.
+    """
+    from hornbook.deliver import export_model
+
+    export_model(model, stage, **options)
 
 
 @commands.command()

@@ -1,4 +1,4 @@
-"""A model with its cache: reads prompts into rows and steps all rows by one token.
+"""A model with its cache: reads prompts into rows and adds tokens to them.
 
 A sequence that outgrows the context is slid: its oldest quarter is forgotten and the rest
 read again, so that at every moment the logits are exactly those of a full forward pass
@@ -8,56 +8,64 @@ over what is remembered, at the price of a few tokens read per token written.
 import torch
 from torch import Tensor
 
-from hornbook.infer.compiled import CompiledStep
-from hornbook.infer.kvcache import KVCache
+from hornbook.infer.adapters import Adapter, applied
+from hornbook.infer.cpu.compiled import CompiledStep
+from hornbook.infer.graphs import GraphedStep
+from hornbook.infer.kvcache import KVCache, Row
+from hornbook.infer.pages import PAGE, NoRoomError
 from hornbook.model.transformer import Transformer
+
+CHUNK = 512  # tokens of a prompt read at once; others' answers go on in between
+FEW = 8  # tokens: up to here the compiled step is faster than PyTorch
 
 
 class Decoder:
-    """``rows`` sequences at most; the live ones are rows 0, 1, ...
-
-    ``ids[row]`` are the tokens the cache holds of a row. A row keeps them when it is free
-    again, so that a prompt that goes on from there, as a chat's does, is read from where
-    it is new.
-    """
+    """Many sequences at once, a :class:`Row` of the cache each."""
 
     def __init__(
-        self, model: Transformer, rows: int, compiled: CompiledStep | None = None
+        self, model: Transformer, cache: KVCache, compiled: CompiledStep | None = None
     ):
-        weight = model.embedding.weight
-        self.model, self.compiled = model, compiled
+        self.model, self.cache, self.compiled = model, cache, compiled
         self.capacity = model.config.context_length
-        self.cache = KVCache(
-            model.config, rows, self.capacity, weight.dtype, weight.device
-        )
-        self.ids: list[list[int]] = [[] for _ in range(rows)]
+        self.graphs = GraphedStep(model, cache) if _on_gpu(cache) else None
 
-    def read(self, row: int, ids: list[int]) -> Tensor:
-        """Make ``row`` hold ``ids``; return the logits (1, vocab_size) that follow.
+    def open(self, ids: list[int], adapter: Adapter | None = None) -> Row:
+        """A row for ``ids`` with what is known of them; the last is always read anew."""
+        return self.cache.open(self.remembered(ids)[:-1], adapter)
 
-        Of more tokens than fit, the newest three quarters of the context are read.
+    def read(self, row: Row, ids: list[int]) -> Tensor | None:
+        """Read the next chunk of ``ids`` into ``row``, which holds their beginning.
+
+        The logits (1, vocab_size) that follow, once the end is reached. Chunks end at
+        multiples of their size, so what is computed doesn't depend on when it is.
+        Raises :class:`~hornbook.infer.pages.NoRoomError`.
         """
         ids = self.remembered(ids)
-        known = min(common_prefix(self.ids[row], ids), len(ids) - 1)
-        self.cache.truncate(row, known)
-        self.ids[row] = ids[:known]
-        return self._forward(row, [ids[known:]])
+        start = len(row.ids)
+        stop = min(len(ids), (start // CHUNK + 1) * CHUNK)
+        self.cache.reserve(row, stop - start)
+        logits = self._forward([row], [ids[start:stop]])[0][-1:]
+        return logits if stop == len(ids) else None
 
-    def step(self, tokens: list[int]) -> Tensor:
-        """Add ``tokens[row]`` to each live row; return the logits (rows, vocab_size)."""
-        for row, token in enumerate(tokens):
-            if len(self.ids[row]) == self.capacity:
-                self.read(row, self.remembered([*self.ids[row], token])[:-1])
-        if self.compiled is None:
-            return self._forward(0, [[token] for token in tokens])
-        logits = self.compiled(tokens, self.cache)
-        self._note(0, [[token] for token in tokens])
-        return logits
+    def extend(self, rows: list[Row], new: list[list[int]]) -> list[Tensor]:
+        """Add ``new[i]``, at most :data:`FEW` tokens, to ``rows[i]``.
 
-    def move(self, source: int, target: int) -> None:
-        """Let row ``target`` hold what ``source`` holds."""
-        self.cache.move(source, target)
-        self.ids[target] = list(self.ids[source])
+        For each row the logits (new tokens, vocab_size) that follow each of them.
+        Raises :class:`~hornbook.infer.pages.NoRoomError`, and then has changed nothing.
+        """
+        for row, ids in zip(rows, new, strict=True):
+            if len(row.ids) + len(ids) > self.capacity:
+                self._slide(row, ids)
+            self.cache.reserve(row, len(ids))
+        return self._forward(rows, new)
+
+    def truncate(self, row: Row, length: int) -> None:
+        """Take back the newest tokens of a row."""
+        self.cache.truncate(row, length)
+
+    def close(self, row: Row) -> None:
+        """Free a row."""
+        self.cache.close(row)
 
     def remembered(self, ids: list[int]) -> list[int]:
         """The tokens a prediction after ``ids`` is made from: all of them, if they fit."""
@@ -65,21 +73,53 @@ class Decoder:
             return list(ids)
         return ids[-max(1, self.capacity - self.capacity // 4) :]
 
-    def _forward(self, first: int, ids: list[list[int]]) -> Tensor:
-        device = self.model.embedding.weight.device
-        tokens = torch.tensor(ids, device=device)
-        window = self.cache.window(first, *tokens.shape)
+    def _slide(self, row: Row, new: list[int]) -> None:
+        """Let ``row`` hold the newest three quarters of its context, ``new`` to come."""
+        kept = self.remembered([*row.ids, *new])[: -len(new)]
+        own = sum(page.holders == 1 for page in row.pages)
+        if (own + self.cache.pages.room()) * PAGE < len(kept) + len(new):
+            raise NoRoomError
+        self.cache.close(row)
+        while len(row.ids) < len(kept):
+            self.read(row, kept)
+
+    def _forward(self, rows: list[Row], new: list[list[int]]) -> list[Tensor]:
+        """The logits of each row, of like rows in one pass."""
+        result: dict[int, Tensor] = {}
+        for part in self._parts(rows, new):
+            some, ids = [rows[i] for i in part], [new[i] for i in part]
+            if self.compiled is not None and self._compiles(some[0], ids[0]):
+                logits = self.compiled(some, ids, self.cache).split([*map(len, ids)])
+            else:
+                with applied(self.model, some[0].adapter):
+                    logits = self._torch(some, ids).unbind()
+            for row, tokens in zip(some, ids, strict=True):
+                self.cache.note(row, tokens)  # only now: Ctrl-C leaves no gap
+            result |= zip(part, logits, strict=True)
+        return [result[i] for i in range(len(rows))]
+
+    def _compiles(self, row: Row, new: list[int]) -> bool:
+        return self.compiled is not None and len(new) <= FEW and row.adapter is None
+
+    def _parts(self, rows: list[Row], new: list[list[int]]) -> list[list[int]]:
+        """Which rows go together: of one adapter, and in PyTorch as many new tokens each."""
+        groups: dict[object, list[int]] = {}
+        for i, (row, ids) in enumerate(zip(rows, new, strict=True)):
+            alike = self._compiles(row, ids) or len(ids)
+            groups.setdefault((row.adapter, alike), []).append(i)
+        return list(groups.values())
+
+    def _torch(self, rows: list[Row], new: list[list[int]]) -> Tensor:
+        """Logits (rows, new tokens each, vocab_size); of a prompt's only the last."""
+        if self.graphs is not None and len(new[0]) == 1 and rows[0].adapter is None:
+            return self.graphs(rows, [token for (token,) in new])
+        tokens = torch.tensor(new, device=self.cache.device)
+        window = self.cache.window(rows, tokens.shape[1])
         hidden = self.model.hidden(tokens, cache=window)
-        self._note(first, ids)
-        return self.model.unembed(hidden[:, -1])
-
-    def _note(self, first: int, ids: list[list[int]]) -> None:
-        """Remember what was read, afterwards: a step cut short by Ctrl-C wasn't made."""
-        for row, new in enumerate(ids, start=first):
-            self.ids[row] += new
+        if tokens.shape[1] > FEW:
+            hidden = hidden[:, -1:]
+        return self.model.unembed(hidden).float()
 
 
-def common_prefix(a: list[int], b: list[int]) -> int:
-    """How many tokens two sequences share at their start."""
-    pairs = enumerate(zip(a, b, strict=False))
-    return next((i for i, (x, y) in pairs if x != y), min(len(a), len(b)))
+def _on_gpu(cache: KVCache) -> bool:
+    return cache.device.type == "cuda"

@@ -6,6 +6,7 @@ from bytes_tokenizer import BytesTokenizer
 from shapes import SWITCHES, random_model, tiny
 
 from hornbook.infer.config import SamplingConfig
+from hornbook.infer.decoder import Decoder
 from hornbook.infer.engine import Engine
 from hornbook.infer.score import windows
 
@@ -53,7 +54,7 @@ def test_greedy_decoding_equals_the_full_forward_pass(name, compiled):
 def test_past_the_context_the_oldest_tokens_are_forgotten(max_rows):
     engine = make_engine(max_rows=max_rows, context_length=16)
     sampling = SamplingConfig(temperature=0, max_tokens=60)
-    prompts = [[1, 2], list(range(40)), list(range(16)), list(range(17))]
+    prompts = [[1, 2], list(range(12)), list(range(16)), list(range(15))]
     for prompt, completion in zip(
         prompts, engine.generate(prompts, sampling, NEVER), strict=True
     ):
@@ -100,19 +101,38 @@ def test_a_chat_that_goes_on_is_read_only_where_it_is_new(monkeypatch):
     sampling = SamplingConfig(temperature=0, max_tokens=4)
     first = engine.generate([PROMPTS[2]], sampling)[0]
     fresh = make_engine()
-    read = []
-    hidden = type(engine.model).hidden
-
-    def counting(self, tokens, *args, **kwargs):
-        read.append(tokens.shape[1])
-        return hidden(self, tokens, *args, **kwargs)
-
     longer = [*PROMPTS[2], *first.ids, 77, 78]
     expected = fresh.generate([longer], sampling)
-    monkeypatch.setattr(type(engine.model), "hidden", counting)
+    read = count_reads(monkeypatch)
     assert engine.generate([longer], sampling) == expected
     # The last token of the first answer was chosen but never read.
     assert read[0] == 3
+
+
+def test_a_beginning_read_for_one_request_is_known_to_all(monkeypatch):
+    engine = make_engine(max_rows=4, context_length=96)
+    system = list(range(100, 140))  # two and a half pages
+    prompts = [[*system, n, n + 1] for n in range(4)]
+    expected = [
+        make_engine(context_length=96).generate([p], GREEDY)[0] for p in prompts
+    ]
+    read = count_reads(monkeypatch)
+    assert engine.generate(prompts, GREEDY) == expected
+    prompt_reads = [n for n in read if n > 1]
+    assert prompt_reads == [42, 2, 2, 2]
+
+
+def count_reads(monkeypatch) -> list[int]:
+    """How many new tokens each forward pass of any decoder reads, from now on."""
+    read = []
+    forward = Decoder._forward
+
+    def counting(self, rows, new):
+        read.append(max(len(ids) for ids in new))
+        return forward(self, rows, new)
+
+    monkeypatch.setattr(Decoder, "_forward", counting)
+    return read
 
 
 def test_stop_ids_end_a_sequence_and_are_not_part_of_it():

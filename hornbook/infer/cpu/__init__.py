@@ -1,0 +1,1 @@
+"""One decoding step on a CPU, compiled as a whole."""

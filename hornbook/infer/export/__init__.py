@@ -1,0 +1,1 @@
+"""Models in other runtimes' formats, and proof that they compute the same there."""
