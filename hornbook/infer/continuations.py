@@ -23,7 +23,7 @@ WORTH_SHARING = 32  # tokens that two contexts must share for one to wait for th
 
 @dataclass(frozen=True)
 class Likelihood:
-    """``log p(continuation | context)`` in nats, and whether it is what greedy decoding gives."""
+    """``log p(continuation | context)`` in nats, and whether greedy decoding gives it."""
 
     nats: float
     is_greedy: bool
