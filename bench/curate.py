@@ -1,4 +1,4 @@
-"""Curation against its peers: near-duplicates, web rules, scoring, HTML, clustering, growth.
+"""Curation against its peers: near-duplicates, recall, web rules, scoring, HTML, growth.
 
     python bench/curate.py [--quick] [--peers PYTHON] [--data FOLDER] [--only PART ...]
 
@@ -9,7 +9,6 @@ extra ``bench-data`` installs them); one that is missing is left out and named.
 """
 
 import argparse
-import gzip
 import json
 import platform
 import resource
@@ -25,10 +24,16 @@ import numpy as np
 import pyarrow as pa
 
 from hornbook.core.files import write_json
+from hornbook.data.arrow import text_buffers
 from hornbook.data.classify.classifier import train
 from hornbook.data.config import DedupConfig, FilterConfig
-from hornbook.data.dedup.clusters import keep_best, number_buckets
+from hornbook.data.dedup.clusters import keep_best
+from hornbook.data.dedup.groups import find_groups
 from hornbook.data.dedup.jsonl import dedup_jsonl
+from hornbook.data.dedup.minhash import band_keys
+from hornbook.data.dedup.presets import PRESETS
+from hornbook.data.dedup.sets import flat_sets
+from hornbook.data.filter.rules import decide, rules
 from hornbook.data.filter.webstatistics import measure_web
 
 HERE = Path(__file__).parent
@@ -89,11 +94,17 @@ def near_duplicates(options, folder: Path) -> list[dict]:
     path = folder / "corpus.jsonl"
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     megabytes = sum(len(text.encode()) for text in texts) / 1e6
-    config = DedupConfig()
-    out = folder / "out.jsonl"
-    dedup_jsonl(config, path, out)
-    ours = megabytes / cpu(lambda: dedup_jsonl(config, path, out))
+    speeds = {}
+    for preset in ("fineweb", "default", "refinedweb"):
+        config, out = DedupConfig(preset=preset), folder / "out.jsonl"  # type: ignore
+        dedup_jsonl(config, path, out)
+        seconds = cpu(lambda c=config, o=out: dedup_jsonl(c, path, o), 5)
+        speeds[preset] = megabytes / seconds
+        print(f"  preset {preset}: {speeds[preset]:.0f} MB/s", flush=True)
+    ours = speeds["fineweb"]  # the settings of all peers
     bars = [bar("near-duplicates, JSONL to JSONL", ours, 120, "MB/s")]
+    share = speeds["refinedweb"] / ours
+    bars.append(bar("speed with 9000 hashes, of that with 112", share, 0.2, "share"))
     for name, times in (("datatrove", 80), ("rensa", 4), ("gaoya", 4), ("datasketch", 8),
                         ("daft", 1)):  # fmt: skip
         small = folder / "small.jsonl"
@@ -118,13 +129,48 @@ def web_rules(options, folder: Path) -> list[dict]:
     ours = megabytes / cpu(lambda: measure_web(column))
     bars = [bar("Gopher, C4 and FineWeb numbers", ours, 50, "MB/s")]
     path = folder / "web.jsonl"
-    path.write_text("".join(json.dumps({"text": t}) + "\n" for t in texts[:1000]))
+    pages = rule_fixture(options)
+    path.write_text("".join(json.dumps({"text": t}) + "\n" for t in pages))
     if found := peer(options.peers, "datatrove-rules", path):
-        agree = rule_agreement(texts[:1000], found["kept"])
+        agree = rule_agreement(pages, found["kept"])
         print(f"  kept alike with datatrove on white-space words: {agree}", flush=True)
-        share = min(agree.values())
-        bars.append(bar("decisions equal to datatrove's", share, 0.99, "share"))
+        sentences = min(agree.pop("c4"), agree.pop("c4 open"))
+        bars.append(
+            bar("Gopher and FineWeb equal to datatrove", min(agree.values()), 0.999,
+                f"share of {len(pages)}")
+        )  # fmt: skip
+        bars.append(bar("C4 (sentences split otherwise)", sentences, 0.99, "share"))
     return bars
+
+
+def rule_fixture(options) -> list[str]:
+    """Web pages as they are, and each once more spoiled in one of the ways rules look for."""
+    random = np.random.default_rng(1)
+    texts = web_texts(options)[: 200 if options.quick else 1000]
+    return texts + [spoil(text, random) for text in texts]
+
+
+def spoil(text: str, random: np.random.Generator) -> str:
+    """Repeated lines, bullets, cut lines, lists, loops of words, symbols or blank lines."""
+    lines, words = text.split("\n"), text.split()
+    way = random.integers(7)
+    if way == 0:
+        lines = [line for line in lines for _ in range(random.integers(1, 3))]
+    elif way == 1:
+        lines = [f"- {line}" if random.random() < 0.93 else line for line in lines]
+    elif way == 2:
+        lines = [x[:60] + "..." if random.random() < 0.4 else x for x in lines]
+    elif way == 3:
+        lines = text.split(". ")
+    elif way == 4:
+        start, size = random.integers(len(words)), random.integers(3, 13)
+        loops = len(words) // (size * random.integers(3, 9))
+        lines = [" ".join(words + words[start : start + size] * loops)]
+    elif way == 5:
+        lines = [line.replace("a", "#a0{"[random.integers(4)]) for line in lines]
+    else:
+        lines = [part for line in lines for part in (line, "")]
+    return "\n".join(lines).strip()
 
 
 def web_texts(options) -> list[str]:
@@ -137,26 +183,19 @@ def web_texts(options) -> list[str]:
 
 def rule_agreement(texts: list[str], theirs: dict[str, list[bool]]) -> dict[str, float]:
     """The share of texts on which each rule set of ours decides as theirs does."""
-    from hornbook.data.filter.rules import (
-        _fineweb,
-        _gopher_quality,
-        _gopher_repetition,
-        decide,
-    )
-
     columns = measure_web(pa.array(texts, pa.large_string()))
-    config = FilterConfig(preset="fineweb")
-    from hornbook.data.filter.rules import with_preset
-
-    config = with_preset(config)
+    gopher = [r for r in rules(FilterConfig(preset="gopher")) if "gopher" in r.reason]
+    fineweb = rules(FilterConfig(preset="fineweb"))
     sets = {
-        "gopher quality": _gopher_quality(config.gopher_quality),
-        "gopher repetition": _gopher_repetition(config.gopher_repetition),
-        "fineweb": _fineweb(config.fineweb),
+        "gopher quality": [r for r in gopher if "repeated" not in r.reason],
+        "gopher repetition": [r for r in gopher if "repeated" in r.reason],
+        "fineweb": [r for r in fineweb if "fineweb:" in r.reason],
+        "c4": [r for r in rules(FilterConfig(preset="c4")) if "c4:" in r.reason],
+        "c4 open": [r for r in fineweb if "c4:" in r.reason],
     }
     return {
-        name: float(np.mean((decide(columns, rules) < 0) == np.array(theirs[name])))
-        for name, rules in sets.items()
+        name: float(np.mean((decide(columns, asked) < 0) == np.array(theirs[name])))
+        for name, asked in sets.items()
     }
 
 
@@ -169,98 +208,141 @@ def scoring(options, folder: Path) -> list[dict]:
     return [bar("scoring", megabytes / cpu(lambda: model.score(column)), 150, "MB/s")]
 
 
-def html(options, folder: Path) -> list[dict]:
-    from hornbook.data.web.html import careful_text, fast_text
-    from hornbook.data.web.pages import page_texts
-
-    pages = options.data / "html_zyte"
-    if not pages.is_dir():
-        print("  html: left out (no html_zyte in --data)")
-        return []
-    truth = json.loads((pages / "ground-truth.json").read_text())
-    names = sorted(truth)[: 40 if options.quick else None]
-    sources = {
-        name: gzip.decompress(
-            (pages / "html" / f"{name}.html.gz").read_bytes()
-        ).decode()
-        for name in names
-    }
-    megabytes = sum(len(page.encode()) for page in sources.values()) / 1e6
-    everything = list(sources.items())
-    config = FilterConfig(preset="gopher")
-
-    def two_pass():
-        return dict(page_texts(everything, "two-pass", config, lambda *_: None))
-
-    ways = {
-        "fast": lambda: {n: fast_text(p) for n, p in everything},
-        "careful": lambda: {n: careful_text(p) for n, p in everything},
-        "two-pass": two_pass,
-    }
-    bars = []
-    for way, work in ways.items():
-        found = work()
-        seconds = cpu(work, 1)
-        scores = [f1(found.get(n, ""), truth[n]["articleBody"]) for n in names]
-        print(f"  html {way}: {megabytes / seconds:.1f} MB/s, F1 {np.mean(scores):.3f}")
-        if way == "two-pass":
-            bars.append(
-                bar("HTML to text, two passes", megabytes / seconds, 30, "MB/s")
-            )
-            bars.append(
-                bar("HTML to text, two passes", float(np.mean(scores)), 0.92, "F1")
-            )
-    return bars
+def recall(options, folder: Path) -> list[dict]:
+    """Pairs above the threshold that become candidates, by exact Jaccard of all pairs."""
+    texts = passages(options)
+    settings = PRESETS["default"]
+    buffer, offsets = text_buffers(pa.array(texts, pa.large_string()))
+    keys, _ = band_keys(buffer, offsets, settings.ngram, settings.bands, settings.rows)
+    flat, ends = flat_sets(buffer, offsets, np.arange(len(texts)), settings.ngram)
+    above = similar_pairs(flat, ends, settings.threshold)
+    found = sum(bool((keys[:, i] == keys[:, j]).any()) for i, j in above)
+    print(f"  {found} of {len(above)} pairs found among {len(texts)} documents")
+    share = found / max(len(above), 1)
+    return [bar("pairs above the threshold that are found", share, 0.98, "share")]
 
 
-def f1(found: str, truth: str) -> float:
-    """Agreement of two texts as bags of runs of four words."""
+def passages(options) -> list[str]:
+    """Pieces of books, and beside every second one an edited copy: some words changed, the
+    beginning cut off, or both, so that the similarities lie on both sides of the threshold.
+    """
+    random = np.random.default_rng(1)
+    texts: list[str] = []
+    for book in books(options):
+        words = book.split(" ")
+        for start in range(0, len(words), 400):
+            piece = words[start : start + 400]
+            texts.append(" ".join(piece))
+            if (start // 400) % 2 == 0:
+                copy = piece[random.integers(0, 60) :]
+                for place in random.integers(0, len(copy), random.integers(0, 16)):
+                    copy[place] = "changed"
+                texts.append(" ".join(copy))
+            if len(texts) >= (1000 if options.quick else 5000):
+                return texts
+    return texts
 
-    def runs(text: str) -> Counter:
-        words = text.split()
-        return Counter(tuple(words[i : i + 4]) for i in range(max(len(words) - 3, 1)))
 
-    a, b = runs(found), runs(truth)
-    common = sum((a & b).values())
-    return 2 * common / max(sum(a.values()) + sum(b.values()), 1)
+def books(options):
+    import zstandard
+
+    files = sorted((options.data / "books_en").glob("*.jsonl.zst"))
+    for path in files:
+        with zstandard.open(path, "rt", encoding="utf-8") as lines:
+            for line in lines:
+                yield json.loads(line)["text"]
+    if not files:
+        yield from corpus(20)
+
+
+def similar_pairs(flat, ends, threshold) -> list[tuple[int, int]]:
+    """All pairs of sets at least so similar, counted through the documents per shingle."""
+    owner = np.repeat(np.arange(len(ends) - 1), np.diff(ends))
+    order = np.argsort(flat, kind="stable")
+    cuts = np.flatnonzero(np.diff(flat[order])) + 1
+    common: Counter = Counter()
+    for documents in np.split(owner[order], cuts):
+        members = documents.tolist()
+        common.update((a, b) for k, b in enumerate(members) for a in members[:k])
+    sizes = np.diff(ends).tolist()
+    return [
+        (a, b)
+        for (a, b), n in common.items()
+        if n >= threshold * (sizes[a] + sizes[b] - n)
+    ]
 
 
 def clustering(options, folder: Path) -> list[dict]:
-    documents = 10**6 if options.quick else 10**7
+    """Growing numbers of documents, each in a process of its own for its highest memory."""
+    sizes = [10**5, 10**6] if options.quick else [10**5, 10**6, 10**7]
+    found = {}
+    for documents in sizes:
+        done = subprocess.run(
+            [sys.executable, __file__, "--cluster", str(documents)],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        found[documents] = json.loads(done.stdout)
+        print(f"  {documents:,} documents: {found[documents]}", flush=True)
+    if options.quick:
+        return []
+    ten, one = found[10**7], found[10**6]
+    growth = ten["seconds"] / one["seconds"]
+    each = (ten["GB"] - one["GB"]) / (10**7 - 10**6) * 1e9
+    return [
+        most("clustering 10 M x 14, seconds", ten["seconds"], 10),
+        most("clustering 10 M x 14, GB", ten["GB"], 2),
+        most("clustering, time for ten times the documents, x", growth, 15),
+        most("clustering, bytes per further document", each, 200),
+    ]
+
+
+def most(what: str, value: float, limit: float) -> dict:
+    print(f"  {what}: {value:.3g} (bar {limit:g})", flush=True)
+    return {
+        "what": what,
+        "value": value,
+        "bar": f"<= {limit:g}",
+        "holds": value <= limit,
+    }
+
+
+def cluster(documents: int) -> dict:
+    """Random keys of 14 bands; a fifth of the documents are copies of others."""
+    cluster_keys(np.zeros((14, 10), np.uint64), np.zeros(10, np.uint32))  # compile
     random = np.random.default_rng(1)
-    keys = random.integers(0, 2**63, (14, documents), dtype=np.uint64)
+    keys = np.empty((14, documents), np.uint64)
+    for band in keys:
+        band[:] = random.integers(0, 2**64, documents, dtype=np.uint64)
     copies = random.integers(0, documents // 2, documents // 5)
-    keys[:, -len(copies) :] = keys[:, copies]  # a fifth are copies of others
-    members = np.concatenate([copies, np.arange(documents - len(copies), documents)])
+    keys[:, -len(copies) :] = keys[:, copies]
     value = np.arange(documents, dtype=np.uint32)
     value[-len(copies) :] = copies
     start = time.process_time()
-    buckets = number_buckets(keys, np.ones(documents, bool))
-    order = np.unique(members)
-    kept, similarity = np.arange(documents), np.ones(documents)
-    ends = np.arange(len(order) + 1)
-    keep_best(order, keys, buckets, value[order], ends, 0.7, kept, similarity)
+    kept = cluster_keys(keys, value)
     seconds = time.process_time() - start
     gone = int((kept != np.arange(documents)).sum())
     assert gone == len(copies), (gone, len(copies))
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    print(f"  clustering {documents:,} x 14: {seconds:.1f} s, {memory:.2f} GB at most")
-    if options.quick:
-        return []
-    return [
-        {"what": "clustering 10 M x 14, seconds", "value": seconds, "bar": "<= 10",
-         "holds": seconds <= 10},
-        {"what": "clustering 10 M x 14, GB", "value": memory, "bar": "<= 2",
-         "holds": memory <= 2},
-    ]  # fmt: skip
+    return {"seconds": seconds, "GB": memory}
+
+
+def cluster_keys(keys: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """The kept document of each; a shingle set is the one number ``value``."""
+    documents = keys.shape[1]
+    groups = find_groups(keys, np.ones(documents, bool))
+    ranked = groups.among(np.arange(documents))
+    sets = value[ranked], np.arange(len(ranked)), np.ones(len(ranked), np.int64)
+    kept, similarity = np.arange(documents), np.ones(documents)
+    keep_best(ranked, 0, groups, sets, 0.7, kept, similarity)
+    return kept
 
 
 PARTS = {
-    "clustering": clustering,  # first: it reports the process's highest memory
+    "clustering": clustering,
     "near-duplicates": near_duplicates,
+    "recall": recall,
     "web": web_rules,
     "scoring": scoring,
-    "html": html,
 }
 
 
@@ -272,7 +354,11 @@ def main() -> None:
         "--data", type=Path, default=HERE.parents[1] / "shared" / "data"
     )
     parser.add_argument("--only", nargs="*", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--cluster", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.cluster:
+        print(json.dumps(cluster(options.cluster)))
+        return
     bars = []
     with tempfile.TemporaryDirectory() as folder:
         for name in options.only:

@@ -162,6 +162,7 @@ def datatrove_rules(path: str) -> dict:
     """Which texts each rule set keeps, words being what lies between white space."""
     from datatrove.data import Document
     from datatrove.pipeline.filters import (
+        C4QualityFilter,
         FineWebQualityFilter,
         GopherQualityFilter,
         GopherRepetitionFilter,
@@ -177,6 +178,9 @@ def datatrove_rules(path: str) -> dict:
         "gopher repetition": GopherRepetitionFilter(),
         "fineweb": FineWebQualityFilter(),
     }
+    c4 = {"min_words_per_line": 5, "min_num_sentences": 3}  # as the code that made C4
+    filters["c4"] = C4QualityFilter(**c4)
+    filters["c4 open"] = C4QualityFilter(filter_no_terminal_punct=False, **c4)
     start = time.process_time()
     documents = texts(path)
     kept = {

@@ -161,6 +161,10 @@ def main() -> None:
          "holds": found[f"auc_{n}"] >= 0.9}
         for n in ("davidson", "surge")
     ]  # fmt: skip
+    flagged = found["identity_false_positives"]
+    bars.append({"what": f"of {len(neutral_sentences())} neutral sentences about people of "
+                 f"{len(TERMS)} identities, flagged", "value": flagged, "bar": "<= 0.02",
+                 "holds": flagged <= 0.02})  # fmt: skip
     result = {
         "bench": "toxicity",
         "bars": bars,

@@ -86,14 +86,159 @@ def why(run: Path, document: str, as_json: bool) -> None:
 
 
 @commands.command()
-@click.argument("recipe")
+@click.argument("model")
 @SET
-def describe(recipe: str, overrides: tuple[str, ...]) -> None:
-    """Show the model of RECIPE on paper: shapes, parameters, operations, memory."""
-    from hornbook.recipe import load
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option(
+    "--draw",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.svg",
+    help="Draw the block as configured.",
+)
+def describe(
+    model: str, overrides: tuple[str, ...], as_json: bool, draw: Path | None
+) -> None:
+    """Show MODEL on paper: shapes, parameters, operations, memory.
+
+    MODEL is a recipe, a preset (gpt2-124m), or a directory with a config.json.
+    """
     from hornbook.show import describe_model
 
-    describe_model(load(recipe, overrides))
+    describe_model(model, overrides, as_json, draw)
+
+
+@commands.command()
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def presets(as_json: bool) -> None:
+    """List the shapes of models that a recipe can start from, with their sizes."""
+    from hornbook.show import show_presets
+
+    show_presets(as_json)
+
+
+@commands.command()
+@click.argument("recipe")
+@click.option(
+    "--over",
+    required=True,
+    metavar="KEY,KEY=A:B",
+    help="Settings of [model] to vary, e.g. norm,position,n_kv_heads=1:2.",
+)
+@click.option("--seeds", type=click.IntRange(min=2), default=3, show_default=True)
+@RUNS
+@SET
+@DEVICE
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def ablate(
+    recipe: str,
+    over: str,
+    seeds: int,
+    runs: Path,
+    overrides: tuple[str, ...],
+    device: str,
+    as_json: bool,
+) -> None:
+    """Train RECIPE's model with one setting changed at a time, and compare the losses.
+
+    Every variant gets the recipe's steps and data, with several seeds each.
+    """
+    from hornbook.ablate import ablate as run_ablation
+    from hornbook.recipe import load
+
+    run_ablation(load(recipe, overrides), over, seeds, runs, device, as_json)
+
+
+@commands.command(name="import")
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option(
+    "--recipe",
+    "path",
+    type=click.Path(path_type=Path),
+    help="Where to write the recipe.  [default: NAME.toml]",
+)
+@click.option("--text", help="The file or folder to learn from.")
+def import_(directory: Path, path: Path | None, text: str | None) -> None:
+    """Write a recipe that goes on training the model in DIRECTORY.
+
+    DIRECTORY is what Transformers saves for GPT-2, Llama, Qwen2, Qwen3 or Mixtral. Its
+    weights are safetensors; pickled ones are never opened.
+    """
+    from hornbook.start import write_import
+
+    written = write_import(directory, path, text)
+    click.echo(f"Wrote {written}. Look through it, then: hornbook run {written}")
+
+
+@commands.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def verify(run: Path, as_json: bool) -> None:
+    """Read every file of RUN again and compare it with the digest noted when it was made.
+
+    Names each damaged file and what to do about it; the exit status is then 1.
+    """
+    from hornbook.show import show_verdict
+
+    if not show_verdict(run, as_json):
+        sys.exit(1)
+
+
+PRICE = click.option(
+    "--price", type=click.FloatRange(min=0), default=0.0, help="Dollars an hour."
+)
+
+
+@commands.command()
+@click.argument("recipe")
+@SET
+@RUNS
+@DEVICE
+@click.option(
+    "--on", "gpu", metavar="GPU", help="Plan for this GPU of the table: H100."
+)
+@click.option("--budget", help="Propose what to spend 10min, 2h or $20 on.")
+@PRICE
+@click.option(
+    "--seconds", type=float, default=20.0, show_default=True, help="To probe."
+)
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def plan(
+    recipe: str,
+    overrides: tuple[str, ...],
+    runs: Path,
+    device: str,
+    gpu: str | None,
+    budget: str | None,
+    **options: Any,
+) -> None:
+    """Say what the pretraining of RECIPE will need: memory, time, energy, money.
+
+    Measured on this machine by a short probe, or taken from a table of GPUs.
+    """
+    from hornbook.recipe import load
+    from hornbook.show_plan import show_budget, show_plan
+
+    asked = load(recipe, overrides)
+    if budget:
+        show_budget(asked, budget, runs / asked.name, device, gpu, **options)
+    else:
+        show_plan(asked, device, gpu, **options)
+
+
+@commands.command()
+@click.argument("recipe")
+@SET
+@RUNS
+@DEVICE
+@click.option("--budget", default="10min", show_default=True, help="Time for all runs.")
+def scale(
+    recipe: str, overrides: tuple[str, ...], runs: Path, device: str, budget: str
+) -> None:
+    """Fit a scaling law to small trainings on RECIPE's text, for `plan --budget` to use."""
+    from hornbook.recipe import load
+    from hornbook.show_plan import show_scale
+
+    show_scale(load(recipe, overrides), runs, device, budget)
 
 
 @commands.command()
@@ -207,6 +352,45 @@ def compare(
     from hornbook.show import show_tokenizers
 
     show_tokenizers(directories, texts, as_json)
+
+
+@commands.group()
+def classifier() -> None:
+    """Train and use classifiers of text: toxicity, quality, and one's own."""
+
+
+@classifier.command("train")
+@click.argument("labelled", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The folder for the model and its card.",
+)
+@click.option("--positive", default="", help="The label that means yes, if not 1.")
+@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--epochs", type=click.IntRange(min=1), default=12, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def train_one(labelled: Path, out: Path, as_json: bool, **options: Any) -> None:
+    """Train on LABELLED: a .jsonl or .csv file with the keys text and label.
+
+    A fifth is held out and measured; the card tells how good the model is there.
+    """
+    from hornbook.data.classify.training import train_classifier
+    from hornbook.show import show_card
+
+    show_card(train_classifier(labelled, out, **options), as_json)
+
+
+@classifier.command()
+@click.argument("model")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="One JSON record a line.")
+def score(model: str, file: Path, as_json: bool) -> None:
+    """Score every text of FILE (.jsonl or .csv) with MODEL: a folder, or toxicity."""
+    from hornbook.show import show_scores
+
+    show_scores(model, file, as_json)
 
 
 def main() -> None:

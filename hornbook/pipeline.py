@@ -14,8 +14,10 @@ lists them.
 
 import hashlib
 import platform
+import shutil
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -34,6 +36,9 @@ from hornbook.core.files import (
     write_json,
 )
 from hornbook.recipe import Recipe
+
+UNITS = "units"  # where a stage notes which of its pieces are done
+NOTES = ("intent.json", "manifest.json", UNITS)  # about a result, not part of it
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,7 @@ def execute(plan: Plan, recipe: Recipe, run: Path, device: str) -> dict[str, Any
             "started": now,
             "seconds": 0.0,
             "starts": 0,
+            "settings": plan.basis["settings"],
         }
     started = time.perf_counter()
     write_json(intent, {**earlier, "starts": earlier["starts"] + 1})
@@ -127,10 +133,12 @@ def execute(plan: Plan, recipe: Recipe, run: Path, device: str) -> dict[str, Any
         "starts": earlier["starts"] + 1,
         "versions": versions(),
     }
-    intent.unlink()
     manifest["files"] = _inventory(partial)
     write_json(partial / "manifest.json", manifest)
     publish_directory(partial, run / stage.name)
+    # Only now: killed at any moment before, the stage finds all that it has done.
+    (run / stage.name / intent.name).unlink()
+    shutil.rmtree(run / stage.name / UNITS, ignore_errors=True)
     return manifest
 
 
@@ -184,6 +192,8 @@ def _why(
         return (
             "was cut off, goes on" if stage.resumable else "was cut off, starts again"
         )
+    if stage.resumable and "settings" in earlier:
+        _spare_what_was_trained(stage.name, run, earlier["settings"], basis["settings"])
     if not manifest:
         return "not done yet"
     changes = list(_changes(manifest["settings"], basis["settings"]))
@@ -192,6 +202,21 @@ def _why(
     if manifest["outside"] != basis["outside"]:
         return "the sources changed"
     return f"{changed[0]} is redone" if changed else "what it needs has changed"
+
+
+def _spare_what_was_trained(
+    stage: str, run: Path, before: dict[str, Any], now: dict[str, Any]
+) -> None:
+    """Refuse to throw away a training cut off under other settings; hours may be in it."""
+    partial = run / f"{stage}.partial"
+    steps = [int(p.name[5:]) for p in partial.glob("step-*") if p.name[5:].isdigit()]
+    changes = list(_changes(before, now))
+    if changes and max(steps, default=0):
+        raise UserError(
+            f"{partial} holds a training cut off after step {max(steps)} under other "
+            f"settings ({'; '.join(changes[:3])}); change them back to go on with it, or "
+            "remove that folder to start anew."
+        )
 
 
 def _changes(old: Any, new: Any, key: str = "") -> Iterator[str]:
@@ -240,11 +265,18 @@ def _note_time(intent: Path, earlier: dict[str, Any], spent: float) -> None:
 
 
 def _inventory(directory: Path) -> dict[str, dict[str, Any]]:
-    return {
-        path.relative_to(directory).as_posix(): {
-            "bytes": path.stat().st_size,
-            "sha256": sha256(path),
+    names = sorted(
+        path.relative_to(directory)
+        for path in directory.rglob("*")
+        if path.is_file() and path.relative_to(directory).parts[0] not in NOTES
+    )
+
+    def facts(name: Path) -> dict[str, Any]:
+        path = directory / name
+        return {"bytes": path.stat().st_size, "sha256": sha256(path)}
+
+    with ThreadPoolExecutor() as pool:
+        return {
+            name.as_posix(): found
+            for name, found in zip(names, pool.map(facts, names), strict=True)
         }
-        for path in sorted(directory.rglob("*"))
-        if path.is_file()
-    }

@@ -15,12 +15,13 @@ import msgspec
 from hornbook.align.config import DPOConfig, SFTConfig
 from hornbook.core.errors import UserError
 from hornbook.core.files import write_text
-from hornbook.core.settings import Settings, parse
+from hornbook.core.settings import Settings, parse, to_table
 from hornbook.data.config import DataConfig
 from hornbook.evaluate.config import EvaluateConfig
 from hornbook.infer.config import SamplingConfig
 from hornbook.model.check import check as check_model
 from hornbook.model.config import ModelConfig
+from hornbook.model.presets import preset
 from hornbook.tokenizer.config import TokenizerConfig
 from hornbook.train.config import TrainConfig
 
@@ -42,6 +43,7 @@ class Recipe(Settings, frozen=True):
     model: ModelConfig
     pretrain: TrainConfig
     seed: int = 1
+    start: str = ""  # a model directory to go on from: its weights and tokenizer
     tokenizer: TokenizerConfig = TokenizerConfig()
     sft: SFTConfig | None = None
     dpo: DPOConfig | None = None
@@ -62,9 +64,35 @@ def load(name_or_path: str, overrides: tuple[str, ...] = ()) -> Recipe:
     table.setdefault("name", path.stem)
     for override in overrides:
         set_key(table, override)
+    expand_preset(table, str(path))
     recipe = parse(Recipe, table, str(path))
     check(recipe, str(path))
     return recipe
+
+
+def expand_preset(table: dict[str, Any], where: str) -> None:
+    """Replace ``model.preset`` in ``table`` by the settings it names, the others on top.
+
+    The vocabulary stays the tokenizer's, unless the recipe sets it.
+    """
+    model = table.get("model")
+    if not isinstance(model, dict) or "preset" not in model:
+        return
+    try:
+        named = to_table(preset(str(model.pop("preset"))))
+    except UserError as error:
+        raise UserError(f"{where}: [model] {error}") from None
+    table["model"] = _on_top(named | {"vocab_size": 0}, model)
+
+
+def _on_top(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """``base`` with ``changes``, table by table."""
+    both = {
+        key: _on_top(base[key], value)
+        for key, value in changes.items()
+        if isinstance(value, dict) and isinstance(base.get(key), dict)
+    }
+    return base | changes | both
 
 
 def find(name_or_path: str) -> Path:
@@ -108,7 +136,7 @@ def set_key(table: dict[str, Any], override: str) -> None:
             place = place.setdefault(part, {})
         else:
             raise UserError(f"--set {key}: '{part}' lies inside a plain value.")
-    value = _toml_value(text.strip())
+    value = parse_value(text.strip())
     if isinstance(place, list):
         _item(place, last, key)
         place[int(last)] = value
@@ -126,7 +154,8 @@ def _item(items: list[Any], index: str, key: str) -> Any:
     return items[int(index)]
 
 
-def _toml_value(text: str) -> Any:
+def parse_value(text: str) -> Any:
+    """``text`` as TOML reads it (3, true, "x"), or as it is."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

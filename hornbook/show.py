@@ -5,11 +5,17 @@ from typing import Any
 
 import msgspec
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from hornbook.core.errors import UserError
+from hornbook.core.files import write_text
+from hornbook.core.progress import short_number
+from hornbook.core.settings import parse, to_table
+from hornbook.model.config import ModelConfig
+from hornbook.model.presets import PRESETS
 from hornbook.pipeline import read_manifest
-from hornbook.recipe import Recipe
+from hornbook.recipe import load, set_key
 from hornbook.stages import CURATION
 
 console = Console(highlight=False)
@@ -49,14 +55,72 @@ def show_funnel(run: Path) -> None:
     console.print(table([m["facts"] for n in CURATION if (m := read_manifest(run, n))]))
 
 
-def describe_model(recipe: Recipe) -> None:
-    """The recipe's model as a table of shapes and costs."""
+def show_verdict(run: Path, as_json: bool) -> bool:
+    """Whether every file of ``run`` is what was written; says which aren't and what to do."""
+    from hornbook.verify import verify
+
+    verdict = verify(run)
+    if as_json:
+        console.print_json(
+            msgspec.json.encode(msgspec.to_builtins(verdict, enc_hook=str)).decode()
+        )
+        return not verdict.damage
+    for found in verdict.damage:
+        console.print(Text(f"{found.path} {found.problem}", style="bold red"))
+        console.print(Text(f"  {found.remedy}."))
+    told = f"{verdict.files} files, {short_number(verdict.bytes)}B read"
+    bad = f"; {len(verdict.damage)} damaged" if verdict.damage else "; all are sound"
+    console.print(told + bad)
+    return not verdict.damage
+
+
+def describe_model(
+    name: str, overrides: tuple[str, ...], as_json: bool, draw: Path | None
+) -> None:
+    """The model of a recipe, a preset or a directory: its sizes, or a picture of it."""
     from hornbook.model.describe import describe, render
 
-    size = recipe.model.vocab_size or recipe.tokenizer.vocab_size
-    console.print(
-        render(describe(msgspec.structs.replace(recipe.model, vocab_size=size)))
-    )
+    config = model_meant(name, overrides)
+    if draw:
+        from hornbook.model.draw import draw as draw_block
+
+        write_text(draw, draw_block(config, Path(name).stem))
+        console.print(f"Wrote {draw}.")
+        return
+    facts = describe(config)
+    if as_json:
+        console.print_json(msgspec.json.encode(facts).decode())
+    else:
+        console.print(render(facts))
+
+
+def model_meant(name: str, overrides: tuple[str, ...] = ()) -> ModelConfig:
+    """The settings of the model of a recipe, a preset or a model directory."""
+    directory = Path(name)
+    if (directory / "config.json").is_file():
+        from hornbook.model.huggingface import read_config
+
+        table = {"model": to_table(read_config(directory))}
+    elif name in PRESETS:
+        table = {"model": to_table(PRESETS[name])}
+    else:
+        recipe = load(name, overrides)
+        size = recipe.model.vocab_size or recipe.tokenizer.vocab_size
+        return msgspec.structs.replace(recipe.model, vocab_size=size)
+    for override in overrides:
+        set_key(table, override)
+    return parse(ModelConfig, table["model"], name)
+
+
+def show_presets(as_json: bool) -> None:
+    """Every preset with its parameters, operations and memory."""
+    from hornbook.model.describe import describe, overview
+
+    facts = {name: describe(config) for name, config in PRESETS.items()}
+    if as_json:
+        console.print_json(msgspec.json.encode(facts).decode())
+    else:
+        console.print(overview(facts))
 
 
 def tell_why(run: Path, document: str, as_json: bool) -> str:
@@ -126,3 +190,37 @@ def tokenizer_directory(path: Path) -> Path:
     """Where ``path``, a run or any other folder, keeps its tokenizer.json."""
     inside = path / "tokenizer"
     return inside if inside.is_dir() else path
+
+
+def show_card(card: dict[str, Any], as_json: bool) -> None:
+    """What a trained classifier learnt from, and how good it is on what it has not seen."""
+    if as_json:
+        print(msgspec.json.encode(card).decode())
+        return
+    found = card["measured"]
+    low, high = found["auc_interval_95"]
+    console.print(
+        f"{card['texts']:,} texts, {card['positive']:,} of them positive; "
+        f"{card['held_out']:,} held out.\n"
+        f"ROC-AUC {found['auc']:.3f} ({low:.3f} to {high:.3f}), "
+        f"calibration error {found['calibration_error']:.3f}."
+    )
+    drawn = Table()
+    for name in found["thresholds"][0]:
+        drawn.add_column(name.replace("_", " "), justify="right")
+    for row in found["thresholds"]:
+        drawn.add_row(*(f"{value:.3f}" for value in row.values()))
+    console.print(drawn)
+
+
+def show_scores(model: str, file: Path, as_json: bool) -> None:
+    """Each text's score, and how it begins."""
+    from hornbook.data.classify.training import score_file
+
+    for number, score, text in score_file(model, file):
+        if as_json:
+            row = {"record": number, "score": round(score, 6)}
+            print(msgspec.json.encode(row).decode())
+        else:
+            start = " ".join(text[:200].split())[:70]
+            console.print(Text(f"{score:.3f}  {number:>7}  {start}"), soft_wrap=True)

@@ -5,6 +5,7 @@ to be done) never waits for torch.
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ def data_stages(recipe: Recipe) -> list[Stage]:
             _data_settings(*TABLES.get(name, (name,))),
             _curate(name, before),
             _outside if not before else lambda recipe: None,
+            resumable=name in ("extract", "filter", "split"),
         )
         for before, name in zip(("", *names), names, strict=False)
     ]
@@ -88,7 +90,10 @@ def _curate(name: str, before: str) -> Callable[[Task], dict[str, Any]]:
         if name == "extract":
             return extract(data, task.out)
         functions = {
-            "filter": (filter_documents, data.filters),
+            "filter": (
+                partial(filter_documents, earlier=task.run / "filter"),
+                data.filters,
+            ),
             "dedup": (dedup, data.dedup),
             "classify": (classify, data.classify),
             "decontaminate": (decontaminate, data.decontaminate),
@@ -108,8 +113,13 @@ def _tokenizer(task: Task) -> dict[str, Any]:
     from hornbook.tokenizer.show import describe
     from hornbook.tokenizer.train import train_tokenizer
 
-    split = task.input("split")
-    tokenizer = train_tokenizer(task.recipe.tokenizer, read_texts(split / "train"))
+    split, start = task.input("split"), task.recipe.start
+    if start:
+        from hornbook.start import start_tokenizer
+
+        tokenizer = start_tokenizer(Path(start))
+    else:
+        tokenizer = train_tokenizer(task.recipe.tokenizer, read_texts(split / "train"))
     tokenizer.save(task.out)
     held_out = ((d.source, d.text) for d in read_documents(split / "validation"))
     card = describe(tokenizer, held_out)
@@ -129,17 +139,31 @@ def _shards(task: Task) -> dict[str, Any]:
     tokenizer = load_tokenizer(task.input("tokenizer"))
     facts = {}
     for side in ("train", "validation"):
-        (task.out / side).mkdir()
         facts[side] = write_shards(
             task.input("split") / side, tokenizer, task.out / side
         )
     return facts
 
 
-TOKENIZER = Stage(
-    "tokenizer", ("split",), lambda r: {"tokenizer": to_table(r.tokenizer)}, _tokenizer
-)
-SHARDS = Stage("shards", ("split", "tokenizer"), lambda r: {}, _shards)
+def _tokenizer_settings(recipe: Recipe) -> dict[str, Any]:
+    return (
+        {"start": recipe.start}
+        if recipe.start
+        else {"tokenizer": to_table(recipe.tokenizer)}
+    )
+
+
+def _start(recipe: Recipe) -> Any:
+    """The model a run goes on from lies outside of it."""
+    if not recipe.start:
+        return None
+    from hornbook.start import probe
+
+    return probe(Path(recipe.start))
+
+
+TOKENIZER = Stage("tokenizer", ("split",), _tokenizer_settings, _tokenizer, _start)
+SHARDS = Stage("shards", ("split", "tokenizer"), lambda r: {}, _shards, resumable=True)
 
 
 # --------------------------------------------------------------------------------- training
@@ -178,6 +202,7 @@ def _pretrain_settings(recipe: Recipe) -> dict[str, Any]:
         "seed": recipe.seed,
         "data": {t: to_table(recipe.data)[t] for t in ("mixture", "packing")},
         "model": to_table(recipe.model),
+        **({"start": recipe.start} if recipe.start else {}),
         "pretrain": _weights_depend_on(recipe.pretrain),
     }
 
@@ -202,7 +227,12 @@ def _chatdata_settings(recipe: Recipe) -> dict[str, Any]:
 
 
 PRETRAIN = Stage(
-    "pretrain", ("tokenizer", "shards"), _pretrain_settings, _pretrain, resumable=True
+    "pretrain",
+    ("tokenizer", "shards"),
+    _pretrain_settings,
+    _pretrain,
+    _start,
+    resumable=True,
 )
 CHATDATA = Stage("chatdata", ("split",), _chatdata_settings, _chatdata)
 SFT = Stage("sft", ("pretrain", "chatdata"), _sft_settings, _sft, resumable=True)

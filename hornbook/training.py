@@ -1,11 +1,10 @@
 """The three trainings of a run: each a model, an objective and a batch source for the loop.
 
-``pretrain`` starts from random weights, ``sft`` from the pretrained model, ``dpo`` from the
-fine-tuned one. Everything else about training is in ``train/loop.py``.
+``pretrain`` starts from random weights, or from those the recipe names (start.py), ``sft``
+from the pretrained model, ``dpo`` from the fine-tuned one. Everything else about training
+is in ``train/loop.py``.
 """
 
-import math
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import torch
+from torch import nn
 
 from hornbook.align.held_out import preference_scores
 from hornbook.align.losses import preference_objective
@@ -28,7 +28,7 @@ from hornbook.align.preference import (
 from hornbook.align.sft import SFTBatches, in_order, pack
 from hornbook.core.settings import to_table
 from hornbook.data.batch import TensorBatch
-from hornbook.data.loader import pretrain_batches, validation_batches
+from hornbook.data.loader import pretrain_batches
 from hornbook.data.shards import Shards
 from hornbook.infer.config import SamplingConfig
 from hornbook.infer.engine import Engine
@@ -38,13 +38,17 @@ from hornbook.model.huggingface import TokenIds, load_model, save_model
 from hornbook.model.sizes import d_ff, d_head, flops_per_token, parameters
 from hornbook.model.transformer import Transformer
 from hornbook.pipeline import Task
+from hornbook.start import start_model
 from hornbook.tokenizer.base import Tokenizer, load_tokenizer
 from hornbook.tokenizer.chat import render_chat
-from hornbook.train import checkpoint
+from hornbook.train import checkpoint, saves
 from hornbook.train.backend import Backend, choose_backend
 from hornbook.train.config import TrainConfig
+from hornbook.train.hardware import peak_of
 from hornbook.train.loop import Hooks, train
-from hornbook.train.objective import Objective, next_token
+from hornbook.train.meter import Meter
+from hornbook.train.objective import Objective, next_token_objective
+from hornbook.train.validation import validator
 
 Numbers = Callable[[], dict[str, float]]
 Texts = Callable[[], list[dict[str, str]]]
@@ -62,15 +66,12 @@ def pretrain(task: Task) -> dict[str, Any]:
     batches = pretrain_batches(shards, recipe.data, length, rows, steps, recipe.seed)
     backend = choose_backend(recipe.pretrain, task.device)
     torch.manual_seed(recipe.seed)
-    model = Transformer(config)
+    start = Path(recipe.start) if recipe.start else None
+    model = start_model(start, config) if start else Transformer(config)
 
-    def validate() -> dict[str, float]:
-        parts = validation_batches(held_out, length, rows)
-        nats, tokens = held_out_nats(model, parts, backend.precision)
-        return {
-            "validation_loss": nats / tokens,
-            "validation_bits_per_byte": nats / math.log(2) / held_out.bytes,
-        }
+    validate = validator(
+        model, held_out, tokenizer.decode_bytes, length, rows, backend.precision
+    )
 
     def sample() -> list[dict[str, str]]:
         return complete(
@@ -81,12 +82,13 @@ def pretrain(task: Task) -> dict[str, Any]:
         task,
         model,
         tokenizer,
-        next_token,
+        next_token_objective(recipe.pretrain),
         batches,
         recipe.pretrain,
         backend,
         validate,
         sample,
+        bytes_per_token=shards.bytes / shards.tokens,
     )
     tokens = recipe.pretrain.steps * rows * length
     return {
@@ -124,7 +126,15 @@ def sft(task: Task) -> dict[str, Any]:
     batches = SFTBatches(rows, config.batch, recipe.seed)
     sample = _answers(task, model, tokenizer)
     facts = _train(
-        task, model, tokenizer, next_token, batches, config, backend, validate, sample
+        task,
+        model,
+        tokenizer,
+        next_token_objective(config),
+        batches,
+        config,
+        backend,
+        validate,
+        sample,
     )
     return {
         **facts,
@@ -263,12 +273,14 @@ def _train(
     backend: Backend,
     validate: Numbers | None,
     sample: Texts,
+    bytes_per_token: float = 0.0,
 ) -> dict[str, Any]:
     """Run the loop below ``task.out`` and leave the result as ``task.out/model``."""
     stage = task.out.name.removesuffix(".partial")
 
-    def write_model(directory: Path) -> None:
-        save_model(model, directory, _token_ids(tokenizer))
+    def write_model(copy: nn.Module, directory: Path) -> None:
+        assert isinstance(copy, Transformer)
+        save_model(copy, directory, _token_ids(tokenizer))
         tokenizer.save(directory)
 
     def read_model(directory: Path) -> None:
@@ -287,11 +299,18 @@ def _train(
             backend=backend,
             seed=task.recipe.seed,
             label=stage,
+            meter=_meter(model, backend, bytes_per_token),
         )
         last.rename(final)
-    for older in checkpoint.checkpoints(task.out):
-        shutil.rmtree(older)
+    saves.leave_keepsakes(task.out, config)
     return {"steps": config.steps, "backend": backend.why}
+
+
+def _meter(model: Transformer, backend: Backend, bytes_per_token: float) -> Meter:
+    """What a step costs, as a share of what this device can do."""
+    precision = str(backend.precision).removeprefix("torch.")
+    peak = peak_of(backend.device.type, precision)
+    return Meter(flops_per_token(model.config), peak, bytes_per_token)
 
 
 def _token_ids(tokenizer: Tokenizer) -> TokenIds:

@@ -64,3 +64,22 @@ def test_broken_toml_names_the_file_and_line(tmp_path):
     path.write_text("name = 'x'\n[data\n")
     with pytest.raises(UserError, match=r"mine\.toml is not valid TOML.*line 2"):
         recipe.load(str(path))
+
+
+def test_a_preset_gives_the_model_and_other_keys_change_it(tmp_path):
+    path = tmp_path / "p.toml"
+    path.write_text(
+        'data.sources = [{kind = "python-stdlib"}]\npretrain.steps = 1\n'
+        '[model]\npreset = "mixtral-8x7b"\nn_layers = 3\nexperts.count = 4\n'
+    )
+    model = recipe.load(str(path), ("model.d_model=512",)).model
+    assert (model.n_layers, model.d_model, model.n_kv_heads) == (3, 512, 8)
+    assert model.experts is not None
+    assert (model.experts.count, model.experts.active) == (4, 2)
+    assert model.vocab_size == 0  # the tokenizer's
+
+
+def test_an_unknown_preset_is_refused_by_name():
+    message = load_error("model.preset=gpt2-124")
+    assert "hello.toml: [model] 'preset': there is no 'gpt2-124'" in message
+    assert "did you mean 'gpt2-124m'" in message

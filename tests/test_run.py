@@ -48,7 +48,7 @@ def test_a_second_run_has_nothing_to_do(small_recipe, small_run):
 @pytest.mark.parametrize(
     ("override", "first", "reason", "untouched"),
     [
-        ("data.dedup.threshold=0.8", "dedup", "data.dedup.threshold 0.7 -> 0.8", {"filter"}),
+        ("data.dedup.min_left=50", "dedup", "data.dedup.min_left 200 -> 50", {"filter"}),
         ("tokenizer.vocab_size=380", "tokenizer", "tokenizer.vocab_size 400 -> 380", {"split"}),
         ("pretrain.steps=31", "pretrain", "pretrain.steps 30 -> 31", {"shards", "chatdata"}),
         ("sft.data.max_pairs=5", "chatdata", "sft.data.max_pairs 20000 -> 5", {"pretrain"}),

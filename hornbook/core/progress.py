@@ -52,9 +52,13 @@ class Progress:
             )
         return self
 
-    def advance(self, amount: float = 1, note: str = "") -> None:
-        """Count ``amount`` more units; ``note`` replaces the text at the end of the bar."""
+    def advance(self, amount: float = 1, note: str = "", earlier: bool = False) -> None:
+        """Count ``amount`` more units; ``note`` replaces the text at the end of the bar.
+
+        What was done ``earlier``, by an attempt that was cut off, doesn't count for the rate.
+        """
         self.done += amount
+        self._started_at += amount if earlier else 0
         self._note = note or self._note
         if self._bar is not None:
             self._bar.update(

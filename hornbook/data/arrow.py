@@ -6,6 +6,8 @@ import pyarrow as pa
 
 def text_buffers(texts: pa.LargeStringArray) -> tuple[np.ndarray, np.ndarray]:
     """``(bytes, offsets)``: text ``i`` is UTF-8 at ``bytes[offsets[i]:offsets[i + 1]]``."""
+    if not len(texts):
+        return np.zeros(0, np.uint8), np.zeros(1, np.int64)
     _, offsets, data = texts.buffers()
     ends = np.frombuffer(offsets, np.int64)[
         texts.offset : texts.offset + len(texts) + 1
@@ -16,7 +18,8 @@ def text_buffers(texts: pa.LargeStringArray) -> tuple[np.ndarray, np.ndarray]:
 
 def column_texts(table: pa.Table) -> pa.LargeStringArray:
     """The texts of a table as one array."""
-    return table.column("text").combine_chunks()
+    column = table.column("text")
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def text_sizes(table: pa.Table) -> np.ndarray:

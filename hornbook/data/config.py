@@ -36,6 +36,28 @@ class FilesSource(Settings, frozen=True, tag_field="kind", tag="files"):
         "text"  # the key or column of .jsonl, .csv and .parquet that is the text
     )
     html: HtmlMode = "careful"
+    encoding: str = (
+        ""  # of all its text files, as in "koi8-r"; told from the bytes when empty
+    )
+    gutenberg: bool = True  # cut the header and footer of Project Gutenberg's books
+    join_lines: bool = False  # make one line of each hard-wrapped paragraph
+
+
+class GitSource(Settings, frozen=True, tag_field="kind", tag="git"):
+    """Source code: a git repository (bare ones too), a folder of them, or a plain folder.
+
+    ``revision`` names what is read of each repository; an empty one means the files of the
+    working tree as they lie there. Of the files whose language is known (by name or first
+    line) those are read whose ``languages`` and ``licences`` are listed; empty means all.
+    Licences are SPDX ids, ``unknown`` among them.
+    """
+
+    path: str
+    name: str = ""
+    revision: str = "HEAD"
+    languages: tuple[str, ...] = ()
+    licences: tuple[str, ...] = ()
+    vendored: bool = False  # read node_modules, vendor and the like too
 
 
 class CrawlSource(Settings, frozen=True, tag_field="kind", tag="crawl"):
@@ -43,11 +65,54 @@ class CrawlSource(Settings, frozen=True, tag_field="kind", tag="crawl"):
 
     path: str
     name: str = ""
-    include: tuple[str, ...] = ("*.warc*", "*.arc*", "*.wet*")
+    include: tuple[str, ...] = ("*.warc*", "*.arc*", "*.wet*", "*.wat*")
     html: HtmlMode = "two-pass"
+    wat_titles: bool = False  # WAT holds no page text: take titles and descriptions
 
 
-Source = StdlibSource | FilesSource | CrawlSource
+class CommonCrawlSource(Settings, frozen=True, tag_field="kind", tag="common-crawl"):
+    """Archives fetched by http: files of a crawl of Common Crawl, or a list of URLs.
+
+    One connection at a time, resumed where it broke; what is complete stays in ``cache``
+    and is never fetched again.
+    """
+
+    crawl: str = ""  # the id of a crawl, as in "CC-MAIN-2024-10"
+    archives: Literal["warc", "wet", "wat"] = "wet"  # which files of the crawl
+    urls: str = ""  # or a text file: one `url`, or `url offset length`, per line
+    files: NonNegative = 0  # how many of them; 0 means all, for a list of URLs only
+    seed: int | None = None  # a random choice of so many, not the first ones
+    name: str = ""
+    base_url: str = "https://data.commoncrawl.org/"
+    cache: str = "~/.cache/hornbook/crawl"
+    user_agent: str = "hornbook (language model data curation)"  # add who you are
+    requests_per_second: Positive = 2.0
+    bytes_per_second: NonNegative = 0  # 0 means as fast as it comes
+    html: HtmlMode = "two-pass"
+    wat_titles: bool = False
+
+
+class HubSource(Settings, frozen=True, tag_field="kind", tag="hub"):
+    """A dataset of the Hugging Face hub: its Parquet, JSON-lines, CSV or text files.
+
+    ``files`` are patterns; where there are none, ``config`` and ``split`` choose as the
+    dataset's card says, or by the names of files. ``HF_ENDPOINT`` and ``HF_HOME`` are heeded.
+    """
+
+    repo: str  # as in "roneneldan/TinyStories"
+    revision: str = "main"  # a branch, a tag, or best of all a commit
+    config: str = ""
+    split: str = "train"  # an empty one means all
+    files: tuple[str, ...] = ()
+    name: str = ""
+    cache: str = ""  # the library's own folder when empty
+    text_key: str = "text"
+    join_lines: bool = False
+
+
+Source = (
+    StdlibSource | FilesSource | GitSource | CrawlSource | CommonCrawlSource | HubSource
+)
 
 
 class CleanConfig(Settings, frozen=True):
@@ -112,17 +177,75 @@ class FineWeb(Settings, frozen=True):
     max_newlines_per_word: NonNegativeFloat = 0.3
 
 
+class WebLines(Settings, frozen=True):
+    """Lines of pages that are no prose: capitals, counters, single words, "sign-in".
+
+    Penedo et al. 2023 (RefinedWeb), appendix G.2, with the numbers of Li et al. 2024 (DCLM).
+    """
+
+    max_flagged_words: Fraction = (
+        0.05  # of the document's words; else the lines just go
+    )
+    max_uppercase: Fraction = 0.5  # of a line's characters
+    drop_lines: bool = True
+
+
+class Code(Settings, frozen=True):
+    """Is it code that a person wrote and would read? Asked only of source code, by its name.
+
+    Line lengths and letters: Kocetkov et al. 2022 (The Stack), Li et al. 2023 (StarCoder);
+    encoded data: Lozhkov et al. 2024 (StarCoder 2). The last four are Hornbook's own.
+    """
+
+    max_mean_line_length: NonNegativeFloat = 100.0  # characters
+    max_line_length: NonNegativeFloat = 1000.0  # characters
+    min_alphanumeric: Fraction = 0.25  # of all characters
+    max_encoded: Fraction = 0.5  # of the characters: in base64 or hexadecimal runs
+    max_encoded_run: NonNegative = 1024  # characters
+    max_numbers: Fraction = 0.5  # of letters and digits: in numbers, as tables are
+    min_white_space: Fraction = 0.03  # of the characters: less is minified
+    drop_by_name: bool = (
+        True  # lock files, vendored folders, minified and generated files
+    )
+    drop_notebooks: bool = True  # whose file is JSON, with outputs and pictures in it
+
+
+class Boilerplate(Settings, frozen=True):
+    """Lines that are cut before any rule looks: what a site says on every page.
+
+    A line of source code is never cut.
+    """
+
+    max_documents: Count = (
+        10  # of one source may hold a line; in more of them it is cut
+    )
+    min_characters: Count = 20  # shorter lines may repeat, as headings do
+    notices: bool = True  # short lines about cookies, newsletters, sharing, copyright
+    navigation_run: NonNegative = (
+        6  # so many lines of at most 3 words in a row; 0: never
+    )
+
+
 class FilterConfig(Settings, frozen=True):
     """Rules a document must pass; each names the reason it gives when it does not.
 
-    ``preset`` switches on published rules for web prose beside the plain ones: ``gopher``
-    (quality and repetition), ``c4``, ``fineweb`` (Gopher, C4 without its rule about final
-    punctuation, and FineWeb's own). A table of that name overrides its numbers. ``keep`` is
-    a rule of one's own over any stored number, as in ``words > 100 and digit_share < 0.1``.
+    ``preset`` switches on published rules beside the plain ones: ``gopher`` (quality and
+    repetition), ``c4``, ``fineweb`` (Gopher, C4 without its rule about final punctuation,
+    and FineWeb's own), ``refinedweb`` and ``dclm`` (Gopher, and rules about lines) for web
+    prose, ``code`` for source code. A table of a rule's name overrides its numbers. ``keep``
+    is a rule of one's own over any stored number, as in ``words > 100 and digit_share < 0.1``.
     """
 
     enabled: bool = True
-    preset: Literal["plain", "gopher", "c4", "fineweb"] = "plain"
+    preset: Literal[
+        "plain", "gopher", "c4", "fineweb", "refinedweb", "dclm", "code"
+    ] = "plain"
+    words: Literal["whitespace"] = (
+        "whitespace"  # what rules count: runs without a blank
+    )
+    statistics: Literal["asked", "all"] = (
+        "asked"  # which numbers to store: all cost more
+    )
     min_bytes: NonNegative = 200
     max_bytes: Count = 10_000_000
     drop_generated: bool = (
@@ -132,35 +255,67 @@ class FilterConfig(Settings, frozen=True):
     max_symbol_share: Fraction = 0.33  # neither letters nor digits: tables, ASCII art
     max_word_length: Count = 1000  # ASCII without a space: base64, minified scripts
     max_duplicate_lines: Fraction = 0.5  # of the characters: in lines seen before
+    languages: tuple[str, ...] = ()  # ("en", "de"): keep only these; empty: all
+    min_language_score: Fraction = 0.65
+    languages_of_code: bool = False  # else source code, by its name, is asked for none
+    url_blocklist: tuple[str, ...] = ()  # files: a domain or part of an address a line
+    word_blocklist: tuple[str, ...] = ()  # files: a word or phrase a line
+    max_blocked_words: NonNegative = 0  # of the lists' in one document; C4 allows none
+    max_blocked_word_share: Fraction = 1.0  # of its words
+    built_in_lists: bool = True  # a short one against adult and spam pages of the web
+    max_spam_phrases: NonNegative = 2  # of the built-in list in one page
+    boilerplate: Boilerplate | None = None
     gopher_quality: GopherQuality | None = None
     gopher_repetition: GopherRepetition | None = None
     c4: C4 | None = None
     fineweb: FineWeb | None = None
+    web_lines: WebLines | None = None
+    code: Code | None = None
     keep: str = ""
 
 
 class DedupConfig(Settings, frozen=True):
-    """Exact and MinHash near-duplicate removal."""
+    """Removal of exact duplicates, near-duplicates (MinHash), and repeated passages.
+
+    ``preset`` names a way to find candidates; ``ngram``, ``bands``, ``rows`` and
+    ``threshold`` override its numbers. See ``hornbook.data.dedup.presets`` for them.
+    """
 
     enabled: bool = True
-    ngram: Count = 5  # words per shingle
-    bands: Count = 14
-    rows: Count = 8
-    threshold: Fraction = 0.7  # exact Jaccard similarity a pair must reach
+    preset: Literal["default", "fineweb", "refinedweb", "dclm", "gopher"] = "default"
+    ngram: Count | None = None  # words per shingle
+    bands: Count | None = None
+    rows: Count | None = None  # hashes per band
+    threshold: Fraction | None = None  # exact Jaccard similarity a pair must reach
+    keep: Literal["longest", "first", "best-source"] = "longest"  # of a group
+    source_order: tuple[str, ...] = ()  # names of sources, best first, for best-source
+    against: tuple[str, ...] = ()  # earlier runs whose documents are not wanted again
+    paragraphs: bool = False  # cut paragraphs that a better document has too
+    lines: bool = False  # the same for lines
+    min_repeat: Count = 40  # bytes: shorter lines and paragraphs are never cut
+    spans: NonNegative = (
+        0  # words: cut runs of so many that a better document has; 0: no
+    )
+    min_left: NonNegative = 200  # bytes: a document of which less is left goes
 
 
 class DecontaminateConfig(Settings, frozen=True):
-    """Which benchmark files no document may share a run of words with."""
+    """Which benchmarks no document may share a run of words with."""
 
-    benchmarks: tuple[str, ...]  # .jsonl (all strings of a record) or lines of text
-    ngram: Count = 13
+    # Files, or folders of files: of .jsonl and .csv all strings of a record are one item,
+    # of others a line; relative to benchmarks_folder, so that a name may be enough.
+    benchmarks: tuple[str, ...]
+    benchmarks_folder: str = ""
+    ngram: Count = 13  # words a document and an item must share in a row (GPT-3: 13)
+    min_share: Fraction = 0.0  # of an item's runs that the document must hold, too
+    max_documents: NonNegative = 0  # a run that more of them hold is common; 0: none is
 
 
 class ClassifyConfig(Settings, frozen=True):
     """A linear classifier's word on each document."""
 
     model: str = "toxicity"  # one that comes with Hornbook, or the folder of one's own
-    max_score: Fraction = 0.5
+    max_score: Fraction = 0.5  # a probability; for quality set 1 and a min_score
     min_score: Fraction = 0.0
 
 
@@ -192,7 +347,9 @@ class DataConfig(Settings, frozen=True):
     clean: CleanConfig = CleanConfig()
     filters: FilterConfig = FilterConfig()
     dedup: DedupConfig = DedupConfig()
-    classify: ClassifyConfig | None = None
+    classify: ClassifyConfig | tuple[ClassifyConfig, ...] | None = (
+        None  # one or several
+    )
     decontaminate: DecontaminateConfig | None = None
     split: SplitConfig = SplitConfig()
     mixture: MixtureConfig | None = None

@@ -1,22 +1,22 @@
 """Removes documents that hold pieces of the benchmarks a model will be measured on.
 
 A document that shares a run of 13 words with a benchmark item (Brown et al. 2020, appendix
-C) goes, and ``contaminated.parquet`` says which item it was.
+C) goes, and ``contaminated.parquet`` says which item it was, how much of it the document
+holds, and how long the longest shared run is. Runs that very many documents hold, such as
+the words of a licence, can be left out of account.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numba import njit
 
-from hornbook.core.errors import UserError
 from hornbook.core.progress import Progress
 from hornbook.data.arrow import column_texts, text_buffers, text_sizes
+from hornbook.data.benchmarks import Item, read_benchmarks
 from hornbook.data.config import DecontaminateConfig
 from hornbook.data.documents import (
     Document,
@@ -25,8 +25,20 @@ from hornbook.data.documents import (
     read_tables,
 )
 from hornbook.data.funnel import Tally
-from hornbook.data.read.compressed import open_stream
 from hornbook.data.shingles import shingle_hashes, word_tables
+
+ITEM_CHARACTERS = 500  # of an item's text beside each document it was found in
+LISTED = pa.schema(
+    [
+        ("doc", pa.string()),
+        ("path", pa.string()),
+        ("item", pa.string()),
+        ("ngrams", pa.int64()),  # different runs of the item that the document holds
+        ("share", pa.float64()),  # of the item's runs
+        ("longest", pa.int64()),  # words of the longest run shared with any item
+        ("item_text", pa.string()),
+    ]
+)
 
 
 def decontaminate(
@@ -36,109 +48,103 @@ def decontaminate(
 
     Raises :class:`UserError` for a benchmark file that is missing or holds no text.
     """
-    names, items = _items(config.benchmarks)
-    table, owners, short = index_items(items, config.ngram)
+    items = read_benchmarks(config.benchmarks, config.benchmarks_folder)
+    index = Index([item.text for item in items], config.ngram)
+    common = index.leave_out_common(documents, config.max_documents)
     tally = Tally("decontaminate")
-    hits: list[dict[str, Any]] = []
+    listed: list[dict[str, Any]] = []
     with (
         DocumentWriter(out) as writer,
         Progress("decontaminate", count_documents(documents), "doc") as progress,
     ):
-        for batch in read_tables(documents):
-            buffer, offsets = text_buffers(column_texts(batch))
-            item, shared = find_overlaps(buffer, offsets, config.ngram, table, owners)
-            clean = shared == 0
-            sizes = text_sizes(batch)
-            tally.take(batch.num_rows, int(sizes.sum()))
+        for table in read_tables(documents):
+            found = index.search(column_texts(table), config.min_share)
+            clean = found["ngrams"] == 0
+            sizes = text_sizes(table)
+            tally.take(table.num_rows, int(sizes.sum()))
             tally.keep(int(clean.sum()), int(sizes[clean].sum()))
-            writer.write_table(batch.filter(pa.array(clean)))
+            writer.write_table(table.filter(pa.array(clean)))
             for row in np.flatnonzero(~clean).tolist():
-                document = Document(**batch.slice(row, 1).to_pylist()[0])
-                name = names[item[row]]
-                tally.drop(document, "holds benchmark text", note=name)
-                hits.append(
-                    {"doc": document.id, "item": name, "ngrams": int(shared[row])}
-                )
-            progress.advance(batch.num_rows)
-    columns = pa.schema(
-        [("doc", pa.string()), ("item", pa.string()), ("ngrams", pa.int64())]
-    )
-    pq.write_table(pa.Table.from_pylist(hits, columns), out / "contaminated.parquet")
+                document = Document(**table.slice(row, 1).to_pylist()[0])
+                item = items[found["item"][row]]
+                tally.drop(document, "holds benchmark text", note=item.name)
+                listed.append(_listed(document, item, found, row))
+            progress.advance(table.num_rows)
+    pq.write_table(pa.Table.from_pylist(listed, LISTED), out / "contaminated.parquet")
     return tally.facts(
         items=len(items),
-        items_too_short=short,
-        items_hit=len({h["item"] for h in hits}),
+        items_too_short=index.too_short,
+        items_hit=len({row["item"] for row in listed}),
+        common_ngrams=common,
     )
 
 
-def _items(paths: tuple[str, ...]) -> tuple[list[str], list[str]]:
-    """``(file:line, text)`` of every item of every benchmark file."""
-    names, items = [], []
-    for path in paths:
-        before = len(items)
-        for number, text in _read_items(Path(path)):
-            names.append(f"{Path(path).name}:{number}")
-            items.append(text)
-        if len(items) == before:
-            raise UserError(f"data.decontaminate.benchmarks: {path} holds no text.")
-    return names, items
+def _listed(
+    document: Document, item: Item, found: dict[str, np.ndarray], row: int
+) -> dict[str, Any]:
+    return {
+        "doc": document.id,
+        "path": document.path,
+        "item": item.name,
+        "ngrams": int(found["ngrams"][row]),
+        "share": float(found["share"][row]),
+        "longest": int(found["longest"][row]),
+        "item_text": item.text[:ITEM_CHARACTERS],
+    }
 
 
-def _read_items(path: Path) -> Iterator[tuple[int, str]]:
-    """Lines of a text file; of a .jsonl file all strings of each record, joined."""
-    try:
-        with open(path, "rb") as handle:
-            for number, line in enumerate(open_stream(handle), start=1):
-                if ".jsonl" in path.suffixes:
-                    text = "\n".join(_strings(_record(line, path, number)))
-                else:
-                    text = line.decode("utf-8", "replace").strip()
-                if text:
-                    yield number, text
-    except OSError as error:
-        raise UserError(
-            f"data.decontaminate.benchmarks: {path} cannot be read ({error.strerror})."
-        ) from None
+class Index:
+    """A hash table of all runs of ``ngram`` words of the items."""
 
+    def __init__(self, items: list[str], ngram: int) -> None:
+        buffer, offsets = text_buffers(pa.array(items, pa.large_string()))
+        size = 16
+        while size < 2 * (int(offsets[-1]) // 2 + 1):
+            size *= 2
+        self.ngram = ngram
+        self.keys = np.zeros(size, np.uint64)
+        self.owners = np.full(size, -1, np.int64)  # the item of each; -1: left out
+        self.too_short = _fill(
+            buffer, offsets, *word_tables(), ngram, self.keys, self.owners
+        )
+        self._owned(len(items))
 
-def _record(line: bytes, path: Path, number: int) -> Any:
-    try:
-        return msgspec.json.decode(line) if line.strip() else None
-    except msgspec.DecodeError as error:
-        raise UserError(f"{path} line {number} is not valid JSON: {error}.") from None
+    def _owned(self, items: int) -> None:
+        """How many different runs each item has to itself (those shared are its first's)."""
+        counted = np.bincount(self.owners[self.owners >= 0], minlength=items)
+        self.owned = np.maximum(counted, 1)
 
+    def leave_out_common(self, documents: Path, most: int) -> int:
+        """Forget runs that more than ``most`` documents hold; returns how many those are."""
+        if not most:
+            return 0
+        counts = np.zeros(self.keys.size, np.int64)
+        for table in read_tables(documents):
+            buffer, offsets = text_buffers(column_texts(table))
+            tables = (*word_tables(), self.ngram, self.keys)
+            _count_documents(buffer, offsets, *tables, counts)
+        common = counts > most
+        self.owners[common] = -1
+        self._owned(len(self.owned))
+        return int(common.sum())
 
-def _strings(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from _strings(part)
+    def search(
+        self, texts: pa.LargeStringArray, min_share: float = 0.0
+    ) -> dict[str, np.ndarray]:
+        """Per text the item it shares most runs with: ``item, ngrams, share, longest``.
 
-
-def index_items(items: list[str], ngram: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """A hash table of all n-grams of the items: ``(keys, the item of each, too short)``."""
-    buffer, offsets = text_buffers(pa.array(items, pa.large_string()))
-    size = 16
-    while size < 2 * (int(offsets[-1]) // 2 + 1):
-        size *= 2
-    keys, owners = np.zeros(size, np.uint64), np.zeros(size, np.int64)
-    short = _fill(buffer, offsets, *word_tables(), ngram, keys, owners)
-    return keys, owners, short
-
-
-def find_overlaps(
-    buffer: np.ndarray,
-    offsets: np.ndarray,
-    ngram: int,
-    keys: np.ndarray,
-    owners: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Per text the first item that it shares an n-gram with, and how many it shares."""
-    item = np.zeros(offsets.size - 1, np.int64)
-    shared = np.zeros(offsets.size - 1, np.int64)
-    _search(buffer, offsets, *word_tables(), ngram, keys, owners, item, shared)
-    return item, shared
+        ``ngrams`` is 0 where it shares none, or less than ``min_share`` of any item.
+        """
+        buffer, offsets = text_buffers(texts)
+        found = {
+            "item": np.zeros(len(texts), np.int64),
+            "ngrams": np.zeros(len(texts), np.int64),
+            "share": np.zeros(len(texts)),
+            "longest": np.zeros(len(texts), np.int64),
+        }
+        tables = (*word_tables(), self.ngram, self.keys, self.owners, self.owned)
+        _search(buffer, offsets, *tables, min_share, *found.values())
+        return found
 
 
 @njit(nogil=True, cache=True)
@@ -170,12 +176,18 @@ def _fill(buffer, offsets, role, folded, n, keys, owners):
 
 
 @njit(nogil=True, cache=True)
-def _search(buffer, offsets, role, folded, n, keys, owners, item, shared):
-    ring = np.zeros(n, np.uint64)
+def _longest(offsets):
     longest = np.int64(0)
     for d in range(offsets.size - 1):
         longest = max(longest, offsets[d + 1] - offsets[d])
-    out = np.empty(longest // 2 + 1, np.uint64)
+    return longest
+
+
+@njit(nogil=True, cache=True)
+def _count_documents(buffer, offsets, role, folded, n, keys, counts):
+    """Add to ``counts`` in how many texts each run of the index stands."""
+    ring, out = np.zeros(n, np.uint64), np.empty(_longest(offsets) // 2 + 2, np.uint64)
+    last = np.full(keys.size, -1, np.int64)
     for d in range(offsets.size - 1):
         count = shingle_hashes(
             buffer, offsets[d], offsets[d + 1], role, folded, n, ring, out
@@ -183,7 +195,43 @@ def _search(buffer, offsets, role, folded, n, keys, owners, item, shared):
         for i in range(count):
             key = out[i] | np.uint64(1)
             at = _slot(keys, key)
-            if keys[at] == key:
-                if shared[d] == 0:
-                    item[d] = owners[at]
-                shared[d] += 1
+            if keys[at] == key and last[at] != d:
+                last[at] = d
+                counts[at] += 1
+
+
+@njit(nogil=True, cache=True)
+def _search(
+    buffer, offsets, role, folded, n, keys, owners, owned, min_share,
+    item, ngrams, share, longest,
+):  # fmt: skip
+    ring, out = np.zeros(n, np.uint64), np.empty(_longest(offsets) // 2 + 2, np.uint64)
+    last = np.full(keys.size, -1, np.int64)
+    shared = np.zeros(owned.size, np.int64)
+    touched = np.empty(owned.size, np.int64)
+    for d in range(offsets.size - 1):
+        count = shingle_hashes(
+            buffer, offsets[d], offsets[d + 1], role, folded, n, ring, out
+        )
+        run = n_touched = 0
+        for i in range(count):
+            key = out[i] | np.uint64(1)
+            at = _slot(keys, key)
+            if keys[at] != key or owners[at] < 0:
+                run = 0
+                continue
+            run += 1
+            longest[d] = max(longest[d], run + n - 1)
+            if last[at] != d:
+                last[at] = d
+                owner = owners[at]
+                if shared[owner] == 0:
+                    touched[n_touched] = owner
+                    n_touched += 1
+                shared[owner] += 1
+        for t in range(n_touched):
+            owner = touched[t]
+            part = shared[owner] / owned[owner]
+            if part >= min_share and shared[owner] > ngrams[d]:
+                item[d], ngrams[d], share[d] = owner, shared[owner], part
+            shared[owner] = 0

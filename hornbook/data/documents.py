@@ -5,15 +5,19 @@ one row group, whatever the size of the corpus.
 """
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
 from hornbook.core.errors import UserError
+from hornbook.core.files import atomic_file
 from hornbook.data.arrow import text_sizes
 
 # Texts are large_string: 64-bit offsets, so that a row group may pass 2 GB.
@@ -45,27 +49,84 @@ def document_id(source: str, path: str) -> str:
     return xxhash.xxh3_128_hexdigest(f"{source}\0{path}".encode("utf-8", "replace"))
 
 
-class DocumentWriter:
-    """Writes documents into ``directory``, one row group in memory at a time."""
+@contextmanager
+def parquet_writer(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
+    """A writer of a Parquet file that appears at ``path`` when the block ends well."""
+    with atomic_file(path) as handle:
+        sink = _Sink(handle)
+        # Texts rarely repeat: a dictionary of them would only make reading slow.
+        repeats: Any = [name for name in ("source", "reason") if name in schema.names]
+        writer = pq.ParquetWriter(
+            sink, schema, compression="zstd", use_dictionary=repeats or False
+        )
+        try:
+            yield writer
+            writer.close()
+        except BaseException:
+            sink.discarded = True
+            with suppress(Exception):
+                writer.close()
+            writer.is_open = False  # else it tries again, and complains, when it goes
+            raise
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
+
+class _Sink:
+    """A file for a Parquet writer, which writes a footer whatever went wrong before.
+
+    Once ``discarded``, nothing more reaches the file, which may be full or closed.
+    """
+
+    closed = discarded = False
+
+    def __init__(self, handle: IO[bytes]) -> None:
+        self._handle = handle
+
+    def write(self, data: Any) -> int:
+        return len(data) if self.discarded else self._handle.write(data)
+
+    def tell(self) -> int:
+        return 0 if self.discarded else self._handle.tell()
+
+    def flush(self) -> None:
+        """The handle's owner flushes it."""
+
+    def close(self) -> None:
+        """The handle's owner closes it."""
+
+
+def documents_file(directory: Path, number: int) -> Path:
+    """The path of a directory's ``number``-th file of documents."""
+    return directory / f"documents-{number:06d}.parquet"
+
+
+def utf8_size(text: str) -> int:
+    """Bytes of ``text`` in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode())
+
+
+class DocumentFile:
+    """Writes documents into one Parquet file, a row group in memory at a time.
+
+    The file appears when the block ends without an error.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
         self.documents = self.bytes = 0
-        self._files = 0
-        self._writer: pq.ParquetWriter | None = None
-        self._file_bytes = 0
+        self.written = 0  # bytes of text in row groups that are written
         self._tables: list[pa.Table] = []
         self._rows: list[Document] = []
-        self._pending_bytes = self._pending_rows = 0
+        self._pending_rows = 0
 
-    def __enter__(self) -> "DocumentWriter":
-        self.directory.mkdir(parents=True, exist_ok=True)
+    def __enter__(self) -> "DocumentFile":
+        self._open = parquet_writer(self.path, SCHEMA)
+        self._writer = self._open.__enter__()
         return self
 
     def write(self, document: Document) -> None:
         """Add one document."""
         self._rows.append(document)
-        self._count(1, len(document.text.encode()))
+        self._count(1, utf8_size(document.text))
 
     def write_table(self, table: pa.Table) -> None:
         """Add the rows of a table that has the columns of :data:`SCHEMA` (and maybe more)."""
@@ -80,11 +141,8 @@ class DocumentWriter:
         self.documents += rows
         self.bytes += size
         self._pending_rows += rows
-        self._pending_bytes += size
-        if (
-            self._pending_bytes >= ROW_GROUP_BYTES
-            or self._pending_rows >= ROW_GROUP_ROWS
-        ):
+        full = self.bytes - self.written >= ROW_GROUP_BYTES
+        if full or self._pending_rows >= ROW_GROUP_ROWS:
             self._write_row_group()
 
     def _flush_rows(self) -> None:
@@ -98,19 +156,12 @@ class DocumentWriter:
 
     def _write_row_group(self) -> None:
         self._flush_rows()
-        if self._writer is None:
-            path = self.directory / f"documents-{self._files:05d}.parquet"
-            self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd")
-            self._files += 1
-            self._file_bytes = 0
-        table = pa.concat_tables(self._tables).combine_chunks()
-        self._writer.write_table(table, row_group_size=max(table.num_rows, 1))
-        self._file_bytes += self._pending_bytes
+        if self._tables:
+            table = pa.concat_tables(self._tables).combine_chunks()
+            self._writer.write_table(table, row_group_size=max(table.num_rows, 1))
         self._tables = []
-        self._pending_bytes = self._pending_rows = 0
-        if self._file_bytes >= FILE_BYTES:
-            self._writer.close()
-            self._writer = None
+        self._pending_rows = 0
+        self.written = self.bytes
 
     def __exit__(
         self,
@@ -118,17 +169,88 @@ class DocumentWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is None and (self._pending_rows or self._files == 0):
-            self._write_row_group_or_empty()
-        if self._writer is not None:
-            self._writer.close()
+        try:
+            if kind is None:
+                self._write_row_group()
+        except BaseException as failed:
+            kind, error, trace = type(failed), failed, failed.__traceback__
+            raise
+        finally:
+            self._open.__exit__(kind, error, trace)
 
-    def _write_row_group_or_empty(self) -> None:
-        if (
-            not self._pending_rows
-        ):  # a directory without documents is valid, and says so
-            self._tables = [SCHEMA.empty_table()]
-        self._write_row_group()
+
+class DocumentWriter:
+    """Writes documents into ``directory``, in files of about :data:`FILE_BYTES` of text.
+
+    A table is compressed and written while the next one is made.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.documents = self.bytes = 0
+        self._files = 0
+        self._file: DocumentFile | None = None
+        self._pool = ThreadPoolExecutor(1)
+        self._writing: Future[None] | None = None
+
+    def __enter__(self) -> "DocumentWriter":
+        self.directory.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def write(self, document: Document) -> None:
+        """Add one document."""
+        self._settled_file().write(document)
+        self._count(1, utf8_size(document.text))
+
+    def write_table(self, table: pa.Table) -> None:
+        """Add the rows of a table that has the columns of :data:`SCHEMA` (and maybe more)."""
+        if table.num_rows:
+            file = self._settled_file()
+            self._writing = self._pool.submit(file.write_table, table)
+            self._count(table.num_rows, int(text_sizes(table).sum()))
+
+    def _count(self, rows: int, size: int) -> None:
+        self.documents += rows
+        self.bytes += size
+
+    def _settled_file(self) -> DocumentFile:
+        """The file to write to, when the table before has been written."""
+        self._settle()
+        if self._file and self._file.written >= FILE_BYTES:
+            self._close(None, None, None)
+        if self._file is None:
+            path = documents_file(self.directory, self._files)
+            self._file = DocumentFile(path).__enter__()
+            self._files += 1
+        return self._file
+
+    def _settle(self) -> None:
+        writing, self._writing = self._writing, None
+        if writing:
+            writing.result()
+
+    def _close(self, *error: Any) -> None:
+        file, self._file = self._file, None
+        if file:
+            file.__exit__(*error)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                self._settle()
+                if not self._files:
+                    self._settled_file()  # no documents at all is valid, and says so
+        except BaseException as failed:
+            kind, error, trace = type(failed), failed, failed.__traceback__
+            raise
+        finally:
+            self._pool.shutdown()
+            self._close(kind, error, trace)
 
 
 def document_files(directory: Path) -> list[Path]:
@@ -142,16 +264,34 @@ def document_files(directory: Path) -> list[Path]:
 def read_tables(
     directory: Path, columns: list[str] | None = None
 ) -> Iterator[pa.Table]:
-    """The documents as Arrow tables, one per row group, in order."""
-    for path in document_files(directory):
-        try:
-            with pq.ParquetFile(path) as file:
+    """The documents as Arrow tables, one per row group, in order.
+
+    The next one is decompressed while the reader works on this one.
+    """
+
+    def tables() -> Iterator[pa.Table]:
+        for path in document_files(directory):
+            with open_parquet(path) as file:
                 for group in range(file.num_row_groups):
-                    table = file.read_row_group(group, columns=columns)
-                    if table.num_rows:
-                        yield table.combine_chunks()
-        except (pa.ArrowInvalid, OSError) as error:
-            raise UserError(f"{path} cannot be read as Parquet: {error}.") from None
+                    yield file.read_row_group(group, columns=columns).combine_chunks()
+
+    with ThreadPoolExecutor(1) as pool:
+        source = tables()
+        coming = pool.submit(next, source, None)
+        while (table := coming.result()) is not None:
+            coming = pool.submit(next, source, None)
+            if table.num_rows:
+                yield table
+
+
+@contextmanager
+def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
+    """A Parquet file to read; damage is a :class:`UserError` that names the file."""
+    try:
+        with pq.ParquetFile(path) as file:
+            yield file
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserError(f"{path} cannot be read as Parquet: {error}.") from None
 
 
 def count_documents(directory: Path) -> int:

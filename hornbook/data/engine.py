@@ -3,12 +3,13 @@
 Stage functions know nothing of it; another engine only needs another :func:`ordered_map`.
 """
 
-import multiprocessing
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
+
+from hornbook.data.pool import isolated_map
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -26,10 +27,15 @@ def ordered_map(
     that release the interpreter's lock. One worker works right here.
     """
     if workers <= 1:
-        yield from map(function, items)
-        return
+        return map(function, items)
+    return (isolated_map if processes else _threaded)(function, items, workers)
+
+
+def _threaded(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int
+) -> Iterator[Result]:
     waiting: deque[Future[Result]] = deque()
-    with _pool(workers, processes) as pool:
+    with ThreadPoolExecutor(workers) as pool:
         try:
             for item in items:
                 waiting.append(pool.submit(function, item))
@@ -40,13 +46,6 @@ def ordered_map(
         finally:  # an error, Ctrl-C, or nobody wants the rest
             for future in waiting:
                 future.cancel()
-
-
-def _pool(workers: int, processes: bool) -> Executor:
-    if not processes:
-        return ThreadPoolExecutor(workers)
-    # Spawned, not forked: a fork copies the locks of threads that are gone in the copy.
-    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
 
 
 def cores() -> int:

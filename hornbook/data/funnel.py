@@ -67,6 +67,21 @@ class Tally:
         if len(self.skipped) < MAX_LISTED:
             self.skipped.append({"path": path, "reason": reason})
 
+    def add(self, facts: dict[str, Any]) -> None:
+        """Count what another tally's :meth:`facts` hold: those of the unit that comes next."""
+        self.take(facts["documents_in"], facts["bytes_in"])
+        self.keep(facts["documents_out"], facts["bytes_out"])
+        for reason, counts in facts["reasons"].items():
+            mine = self.reasons.setdefault(reason, {"documents": 0, "bytes": 0})
+            for name, count in counts.items():
+                mine[name] += count
+        for reason, shown in facts["examples"].items():
+            mine = self.examples.setdefault(reason, [])
+            mine += shown[: MAX_EXAMPLES - len(mine)]
+        for reason, count in facts["skipped_count"].items():
+            self.skipped_count[reason] += count
+        self.skipped += facts["skipped"][: MAX_LISTED - len(self.skipped)]
+
     def facts(self, **more: Any) -> dict[str, Any]:
         """What the run stores: plain data, reasons from the most to the least bytes."""
         order = sorted(self.reasons, key=lambda r: (-self.reasons[r]["bytes"], r))

@@ -8,21 +8,24 @@ Each document is followed by ``<|endoftext|>``. A directory of shards holds
     index.json            counts, documents per source, bytes of text, SHA-256 of each file
 """
 
-import struct
 from dataclasses import dataclass, field
-from itertools import groupby
+from functools import partial
+from itertools import groupby, islice
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
+import pyarrow as pa
 
 from hornbook.core.errors import UserError
 from hornbook.core.files import read_json, sha256, write_json
 from hornbook.core.progress import Progress
-from hornbook.data.documents import count_documents, read_tables
+from hornbook.data.documents import count_documents
+from hornbook.data.funnel import Tally
+from hornbook.data.growing import NOTE, Encoded, GrowingShards, shard_file
+from hornbook.data.units import THREADS, UNIT_BYTES, DocumentUnit, document_units, plan
 
 FORMAT = "hornbook-shards-2"
-SHARD_TOKENS = 1 << 28
 END_OF_TEXT = "<|endoftext|>"
 
 
@@ -39,7 +42,7 @@ class Encoder(Protocol):
         """Special tokens and their ids."""
         ...
 
-    def encode_many(self, texts: list[str]) -> list[np.ndarray]:
+    def encode_many(self, texts: list[bytes], threads: int) -> list[np.ndarray]:
         """The int32 ids of each text."""
         ...
 
@@ -47,121 +50,81 @@ class Encoder(Protocol):
 def write_shards(documents: Path, tokenizer: Encoder, out: Path) -> dict[str, Any]:
     """Tokenize every document of ``documents`` into shards at ``out``; returns the facts.
 
-    The facts hold the funnel's counts and ``tokens``, ``bytes``, ``bytes_per_token``.
+    The facts hold the funnel's counts and ``tokens``, ``bytes``, ``bytes_per_token``. What an
+    interrupted attempt left in ``out`` is kept, as far as it noted that it was whole.
     """
-    dtype = np.dtype(np.uint16 if tokenizer.vocab_size <= 1 << 16 else np.uint32)
-    end = np.array([tokenizer.special[END_OF_TEXT]], dtype)
     out.mkdir(parents=True, exist_ok=True)
-    lengths: list[int] = []
-    ids: list[str] = []
-    sources: dict[str, int] = {}
-    size = 0
-    with (
-        _TokenFiles(out, dtype) as files,
-        Progress("tokenize", count_documents(documents), "doc") as progress,
-    ):
-        for table in read_tables(documents, ["id", "source", "text"]):
-            texts = table.column("text").to_pylist()
-            for tokens in tokenizer.encode_many(texts):
-                files.write(tokens.astype(dtype))
-                files.write(end)
-                lengths.append(len(tokens) + 1)
-            ids += table.column("id").to_pylist()
-            _count_sources(table.column("source").to_pylist(), sources)
-            size += sum(len(text.encode()) for text in texts)
-            progress.advance(len(texts), note=f"{files.total:,} tokens")
-    np.save(out / "offsets.npy", np.cumsum([0, *lengths], dtype=np.int64))
-    np.save(out / "ids.npy", np.array(ids, "S32"))
-    index = {
+    if not (out / "index.json").exists():
+        dtype = np.dtype(np.uint16 if tokenizer.vocab_size <= 1 << 16 else np.uint32)
+        with (
+            GrowingShards(out, dtype, plan(UNIT_BYTES)) as files,
+            Progress("tokenize", count_documents(documents), "doc") as progress,
+        ):
+            progress.advance(files.documents, earlier=True)
+            units = islice(document_units(documents), files.units, None)
+            encode = partial(_encode_unit, tokenizer=tokenizer, dtype=dtype)
+            for encoded in THREADS(encode, units):
+                files.append(encoded)
+                progress.advance(len(encoded.ids), f"{files.tokens:,} tokens")
+        write_json(out / "index.json", _index(out, tokenizer, dtype, files))
+        (out / NOTE).unlink()
+    return _facts(read_json(out / "index.json"))
+
+
+def _encode_unit(unit: DocumentUnit, tokenizer: Encoder, dtype: np.dtype) -> Encoded:
+    end = np.array([tokenizer.special[END_OF_TEXT]], dtype)
+    parts: list[np.ndarray] = [end[:0]]
+    lengths, ids, sources, size = [], [], [], 0
+    for table in unit.tables(["id", "source", "text"]):
+        texts = table.column("text").cast(pa.large_binary()).to_pylist()
+        for tokens in tokenizer.encode_many(texts, threads=1):
+            parts += (tokens.astype(dtype), end)
+            lengths.append(len(tokens) + 1)
+        ids += table.column("id").to_pylist()
+        names = groupby(table.column("source").to_pylist())
+        sources += [(name, sum(1 for _ in documents)) for name, documents in names]
+        size += sum(map(len, texts))
+    return Encoded(
+        np.concatenate(parts),
+        np.array(lengths, np.int64),
+        np.array(ids, "S32"),
+        sources,
+        size,
+    )
+
+
+def _index(
+    out: Path, tokenizer: Encoder, dtype: np.dtype, files: "GrowingShards"
+) -> dict[str, Any]:
+    return {
         "format": FORMAT,
         "dtype": dtype.name,
         "vocab_size": tokenizer.vocab_size,
-        "end_of_text": int(end[0]),
-        "documents": len(lengths),
-        "tokens": files.total,
-        "bytes": size,
-        "sources": sources,
-        "shards": files.written,
+        "end_of_text": tokenizer.special[END_OF_TEXT],
+        "documents": files.documents,
+        "tokens": files.tokens,
+        "bytes": files.bytes,
+        "sources": files.sources,
+        "shards": [
+            {
+                "file": shard_file(out, number).name,
+                "tokens": files.shard_tokens(number),
+                "sha256": sha256(shard_file(out, number)),
+            }
+            for number in range(files.shards)
+        ],
         "sha256": {name: sha256(out / name) for name in ("offsets.npy", "ids.npy")},
     }
-    write_json(out / "index.json", index)
-    return {
-        "name": "shards",
-        "documents_in": len(lengths),
-        "documents_out": len(lengths),
-        "bytes_in": size,
-        "bytes_out": size,
-        "reasons": {},
-        "examples": {},
-        "skipped": [],
-        "skipped_count": {},
-        "tokens": files.total,
-        "bytes": size,
-        "bytes_per_token": size / max(files.total, 1),
-    }
 
 
-def _count_sources(column: list[str], sources: dict[str, int]) -> None:
-    """Add the documents of each source; all of one must come before any of the next."""
-    for name, documents in groupby(column):
-        if name in sources and name != next(reversed(sources)):
-            raise ValueError(f"documents of the source '{name}' lie in two places")
-        sources[name] = sources.get(name, 0) + sum(1 for _ in documents)
-
-
-class _TokenFiles:
-    """Writes one long sequence as .npy files of at most ``SHARD_TOKENS`` ids."""
-
-    def __init__(self, directory: Path, dtype: np.dtype) -> None:
-        self.directory, self.dtype = directory, dtype
-        self.total = 0
-        self.written: list[dict[str, Any]] = []
-        self._file: IO[bytes] | None = None
-        self._count = 0
-
-    def __enter__(self) -> "_TokenFiles":
-        return self
-
-    def write(self, tokens: np.ndarray) -> None:
-        while len(tokens):
-            if self._file is None:
-                self._file = open(self._path(), "wb")  # noqa: SIM115
-                self._file.write(_npy_header(self.dtype, 0))
-                self._count = 0
-            part = tokens[: SHARD_TOKENS - self._count]
-            self._file.write(part.tobytes())
-            self._count += len(part)
-            self.total += len(part)
-            tokens = tokens[len(part) :]
-            if self._count == SHARD_TOKENS:
-                self._close()
-
-    def _path(self) -> Path:
-        return self.directory / f"tokens-{len(self.written):05d}.npy"
-
-    def _close(self) -> None:
-        if self._file is None:
-            return
-        self._file.seek(0)
-        self._file.write(_npy_header(self.dtype, self._count))
-        self._file.close()
-        self._file = None
-        path = self._path()
-        facts = {"file": path.name, "tokens": self._count, "sha256": sha256(path)}
-        self.written.append(facts)
-
-    def __exit__(self, *error: object) -> None:
-        if error[0] is None:
-            self._close()
-        elif self._file is not None:
-            self._file.close()
-
-
-def _npy_header(dtype: np.dtype, count: int) -> bytes:
-    """The 128 bytes before a one-dimensional array's data in a .npy file of version 1.0."""
-    text = f"{{'descr': '{dtype.str}', 'fortran_order': False, 'shape': ({count},), }}"
-    return (
-        b"\x93NUMPY\x01\x00" + struct.pack("<H", 118) + text.ljust(117).encode() + b"\n"
+def _facts(index: dict[str, Any]) -> dict[str, Any]:
+    tally = Tally("shards")
+    tally.take(index["documents"], index["bytes"])
+    tally.keep(index["documents"], index["bytes"])
+    return tally.facts(
+        tokens=index["tokens"],
+        bytes=index["bytes"],
+        bytes_per_token=index["bytes"] / max(index["tokens"], 1),
     )
 
 

@@ -12,8 +12,22 @@ from hornbook.core.errors import UserError
 from hornbook.core.progress import Progress
 from hornbook.data.arrow import text_sizes
 from hornbook.data.config import SplitConfig
-from hornbook.data.documents import DocumentWriter, count_documents, read_tables
+from hornbook.data.documents import (
+    DocumentFile,
+    count_documents,
+    documents_file,
+    read_tables,
+)
 from hornbook.data.funnel import Tally
+from hornbook.data.units import (
+    THREADS,
+    UNIT_BYTES,
+    DocumentUnit,
+    document_units,
+    each_unit,
+)
+
+SIDES = ("train", "validation")
 
 
 def split(config: SplitConfig, documents: Path, out: Path) -> dict[str, Any]:
@@ -22,56 +36,74 @@ def split(config: SplitConfig, documents: Path, out: Path) -> dict[str, Any]:
     Raises :class:`UserError` when either would be empty.
     """
     tally = Tally("split")
-    total = count_documents(documents)
+    sides = {side: {"documents": 0, "bytes": 0} for side in SIDES}
+    for side in SIDES:
+        (out / side).mkdir(parents=True, exist_ok=True)
+
     limit = _limit(config, documents)
-    with (
-        DocumentWriter(out / "train") as train,
-        DocumentWriter(out / "validation") as validation,
-        Progress("split", total=total, unit="doc") as progress,
-    ):
-        for table in read_tables(documents):
-            by_document = config.by == "document"
-            sides = _by_hash(table, limit) if by_document else _tails(table, config)
-            train.write_table(sides[0])
-            validation.write_table(sides[1])
-            size = int(text_sizes(table).sum())
-            tally.take(table.num_rows, size)
-            tally.keep(table.num_rows, size)
-            progress.advance(table.num_rows)
-    sides = {"train": train, "validation": validation}
-    for name, writer in sides.items():
-        if not writer.bytes:
+
+    def work(number: int, unit: DocumentUnit) -> dict[str, Any]:
+        return split_unit(number, unit, config, limit, out)
+
+    total = count_documents(documents)
+    with Progress("split", total=total, unit="doc") as progress:
+        units = document_units(documents)
+        for facts, earlier in each_unit(work, units, out, THREADS, UNIT_BYTES):
+            tally.add(facts["tally"])
+            for side in SIDES:
+                for name, count in facts[side].items():
+                    sides[side][name] += count
+            progress.advance(facts["tally"]["documents_in"], earlier=earlier)
+    for side, counts in sides.items():
+        if not counts["bytes"]:
             raise UserError(
-                f"The {name} set is empty: {total} documents, 'data.split.by' = "
+                f"The {side} set is empty: {total} documents, 'data.split.by' = "
                 f"\"{config.by}\" and 'data.split.holdout' = {config.holdout}. Use more "
                 'text, another share, or by = "tail", which cuts every document.'
             )
-    return tally.facts(
-        **{
-            name: {"documents": writer.documents, "bytes": writer.bytes}
-            for name, writer in sides.items()
-        }
-    )
+    return tally.facts(**sides)
 
 
-def _by_hash(table: pa.Table, limit: int) -> tuple[pa.Table, pa.Table]:
-    held_out = np.array([_place(i) < limit for i in table["id"].to_pylist()], bool)
-    return table.filter(pa.array(~held_out)), table.filter(pa.array(held_out))
+def split_unit(
+    number: int, unit: DocumentUnit, config: SplitConfig, limit: int, out: Path
+) -> dict[str, Any]:
+    """Write both sides of one unit; returns its tally and what each side got."""
+    tally = Tally("split")
+    train, validation = (DocumentFile(documents_file(out / s, number)) for s in SIDES)
+    with train, validation:
+        for table in unit.tables():
+            size = int(text_sizes(table).sum())
+            tally.take(table.num_rows, size)
+            tally.keep(table.num_rows, size)
+            by_tail = config.by == "tail"
+            parts = _tails(table, config) if by_tail else _documents(table, limit)
+            for writer, part in zip((train, validation), parts, strict=True):
+                writer.write_table(part.filter(pa.array(text_sizes(part) > 0)))
+    sides = zip(SIDES, (train, validation), strict=True)
+    return {"tally": tally.facts()} | {
+        side: {"documents": file.documents, "bytes": file.bytes} for side, file in sides
+    }
+
+
+def _documents(table: pa.Table, limit: int) -> tuple[pa.Table, pa.Table]:
+    """Whole documents to one side or the other."""
+    aside = np.array([_place(i) < limit for i in table["id"].to_pylist()], bool)
+    return table.filter(pa.array(~aside)), table.filter(pa.array(aside))
 
 
 def _tails(table: pa.Table, config: SplitConfig) -> tuple[pa.Table, pa.Table]:
-    """Every document cut in two; a part without text is left out."""
-    texts = table["text"].to_pylist()
-    cuts = [int(len(text) * (1 - config.holdout)) for text in texts]
-    heads = [text[:cut] for text, cut in zip(texts, cuts, strict=True)]
-    tails = [text[cut:] for text, cut in zip(texts, cuts, strict=True)]
-    return _with_texts(table, heads), _with_texts(table, tails)
-
-
-def _with_texts(table: pa.Table, texts: list[str]) -> pa.Table:
+    """The beginning of each document to one side, its end to the other."""
+    heads, tails = [], []
+    for text in table["text"].to_pylist():
+        cut = int(len(text) * (1 - config.holdout))
+        heads.append(text[:cut])
+        tails.append(text[cut:])
     column = table.schema.get_field_index("text")
-    table = table.set_column(column, "text", pa.array(texts, pa.large_string()))
-    return table.filter(pa.array([bool(text) for text in texts], pa.bool_()))
+    first, second = (
+        table.set_column(column, "text", pa.array(texts, pa.large_string()))
+        for texts in (heads, tails)
+    )
+    return first, second
 
 
 def _limit(config: SplitConfig, documents: Path) -> int:

@@ -30,6 +30,7 @@ def why(stages: dict[str, Path], document: str) -> list[Step]:
                 step |= {"bytes": len(row["text"].encode())}
                 step |= {"side": side} if side else {}
         for file, key in (
+            ("sources.parquet", "id"),
             ("statistics.parquet", "id"),
             ("duplicates.parquet", "doc"),
             ("contaminated.parquet", "doc"),

@@ -3,9 +3,10 @@
 Several query heads share one key and one value head (GQA, arXiv 2305.13245), which makes
 the cache of a running conversation smaller. :func:`attend` is the fast path, PyTorch's
 fused kernel; :func:`attend_plainly` writes the same thing out and is what it is tested
-against.
+against, and :func:`attend_by_head` is the smallest of all, one head at a time.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,7 +18,11 @@ from hornbook.model import sizes
 from hornbook.model.config import ModelConfig
 from hornbook.model.mask import windows
 from hornbook.model.norm import RMSNorm
+from hornbook.model.paths import FlashRule, FlexRule
 from hornbook.model.rope import rotate
+from hornbook.model.skips import ValueEmbedding
+
+Mask = Tensor | FlexRule | FlashRule | None
 
 PLAIN_IS_FASTER = 512  # tokens: up to here, training on a CPU writes the scores out
 
@@ -41,13 +46,15 @@ class Sight:
     """Where the tokens of one forward pass stand and what they may see.
 
     turns  the rotary tables of their positions, or None
-    masks  for each window that a layer may have, its mask (mask.py)
+    masks  for each window that a layer may have, its mask (mask.py) or rule (paths.py)
     cache  where earlier keys and values are, or None
+    tokens their ids (batch, time), for value embeddings
     """
 
     turns: tuple[Tensor, Tensor] | None
-    masks: dict[int, Tensor | None]
+    masks: Mapping[int, "Mask"]
     cache: Cache | None
+    tokens: Tensor
 
 
 class Attention(nn.Module):
@@ -72,6 +79,9 @@ class Attention(nn.Module):
         if config.qk_norm:
             self.query_norm = RMSNorm(self.d_head, config.norm_eps)
             self.key_norm = RMSNorm(self.d_head, config.norm_eps)
+        self.value_embedding = None
+        if sizes.embeds_values(config, layer):
+            self.value_embedding = ValueEmbedding(config)
 
     def forward(self, x: Tensor, sight: Sight) -> Tensor:
         """(batch, time, d_model) to the same shape."""
@@ -79,7 +89,10 @@ class Attention(nn.Module):
         heads = (batch, time, -1, self.d_head)
         query = self.query_norm(self.query(x).view(heads)).transpose(1, 2)
         key = self.key_norm(self.key(x).view(heads)).transpose(1, 2)
-        value = self.value(x).view(heads).transpose(1, 2)
+        value = self.value(x).view(heads)
+        if self.value_embedding is not None:
+            value = value + self.value_embedding(sight.tokens).type_as(value)
+        value = value.transpose(1, 2)
         if sight.turns is not None:
             query, key = rotate(query, sight.turns), rotate(key, sight.turns)
         if sight.cache is not None:
@@ -89,7 +102,7 @@ class Attention(nn.Module):
 
 
 def attend(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, cap: float = 0.0
+    query: Tensor, key: Tensor, value: Tensor, mask: Mask, cap: float = 0.0
 ) -> Tensor:
     """Mix ``value`` by the match of ``query`` and ``key``, whichever way is faster here.
 
@@ -98,8 +111,11 @@ def attend(
 
     ``query`` is (batch, heads, time, d_head), ``key`` and ``value`` (batch, kv heads, past,
     d_head), the result like ``query``. ``mask`` (mask.py) None: plain causal, and then
-    ``past == time``. ``cap`` bounds the scores softly, which no fused kernel here can.
+    ``past == time``; a rule (paths.py) brings a kernel of its own. ``cap`` bounds the scores
+    softly, which no fused kernel here can.
     """
+    if isinstance(mask, FlexRule | FlashRule):
+        return mask.attend(query, key, value, cap)
     training_on_cpu = query.device.type == "cpu" and torch.is_grad_enabled()
     if cap or (training_on_cpu and key.shape[2] <= PLAIN_IS_FASTER):
         return attend_plainly(query, key, value, mask, cap)
@@ -131,6 +147,29 @@ def attend_plainly(
     else:
         scores = scores + mask
     return torch.softmax(scores, dim=-1).type_as(value) @ value
+
+
+def attend_by_head(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, cap: float = 0.0
+) -> Tensor:
+    """:func:`attend_plainly` for those who read it first: one head after the other."""
+    heads = []
+    for head in range(query.shape[1]):
+        shared = head * key.shape[1] // query.shape[1]  # whose key and value it uses
+        scores = query[:, head] @ key[:, shared].mT / query.shape[-1] ** 0.5
+        if cap:
+            scores = cap * torch.tanh(scores / cap)
+        if mask is None:
+            hidden = torch.ones_like(scores).triu(1).bool()
+            scores[hidden] = float("-inf")  # a token never sees a later one
+        else:
+            seen = mask.expand(len(query), query.shape[1], -1, -1)[:, head]
+            if seen.dtype == torch.bool:
+                scores = scores.where(seen, float("-inf"))
+            else:
+                scores = scores + seen
+        heads.append(torch.softmax(scores, dim=-1) @ value[:, shared])
+    return torch.stack(heads, dim=1)
 
 
 def soft_cap(x: Tensor, cap: float) -> Tensor:

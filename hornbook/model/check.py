@@ -31,6 +31,10 @@ def check(config: ModelConfig) -> None:
         )
     if config.latent and config.position != "rope":
         raise UserError("'latent' attention takes its positions from 'rope' only.")
+    if config.latent and config.value_embeddings:
+        raise UserError(
+            "'latent' attention has no values for 'value_embeddings' to join."
+        )
     if config.experts and config.experts.active > config.experts.count:
         raise UserError(
             f"'experts.active' ({config.experts.active}) is more than 'experts.count' "

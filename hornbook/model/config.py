@@ -17,7 +17,8 @@ class RopeScaling(Settings, frozen=True):
     ``original`` is that first context length; ``factor`` how many times longer it got.
     ``low`` and ``high`` bound what llama3 and YaRN blend: wavelengths per original context
     (llama3's low and high frequency factors, YaRN's beta_slow and beta_fast). 0 means the
-    paper's values: 1 and 4 for llama3, 1 and 32 for YaRN.
+    paper's values: 1 and 4 for llama3, 1 and 32 for YaRN. ``sharpness`` multiplies YaRN's
+    turns, and so its scores twice over; 0 means the paper's 1 + 0.1 ln(factor).
     """
 
     kind: Literal["linear", "ntk", "llama3", "yarn"]
@@ -25,6 +26,7 @@ class RopeScaling(Settings, frozen=True):
     original: Count
     low: NonNegativeFloat = 0.0
     high: NonNegativeFloat = 0.0
+    sharpness: NonNegativeFloat = 0.0
 
 
 class LatentConfig(Settings, frozen=True):
@@ -83,3 +85,5 @@ class ModelConfig(Settings, frozen=True):
     logit_cap: NonNegativeFloat = 0.0  # soft cap of the logits; 0: none
     embedding_scale: Positive = 1.0  # 2017 and Gemma: sqrt(d_model)
     init: Literal["zero", "gpt2", "mup"] = "zero"
+    value_embeddings: bool = False  # every other layer's values see the token itself
+    skips: bool = False  # learned shares of stream and embedding that enter each layer

@@ -101,6 +101,23 @@ def render(facts: Description) -> RenderableType:
     return Group(shapes, parts, whole)
 
 
+def overview(described: dict[str, Description]) -> RenderableType:
+    """Models side by side, one line each."""
+    table = Table()
+    table.add_column("preset", no_wrap=True)
+    for column in ("parameters", "a token meets", "FLOPs", "AdamW, float32"):
+        table.add_column(column, justify="right", no_wrap=column == "parameters")
+    for name, facts in described.items():
+        table.add_row(
+            name,
+            f"{facts.parameters:,}",
+            short_number(facts.active_parameters),
+            short_number(facts.flops_per_token),
+            _bytes(facts.training_bytes),
+        )
+    return table
+
+
 def _bytes(count: float) -> str:
     """1536 -> ``1.5 KiB``."""
     for unit in ("bytes", "KiB", "MiB"):

@@ -7,18 +7,21 @@ kept in our own layout, under ``model_type`` "hornbook".
 Reading order: :func:`save_model`, :func:`load_model`, then layouts.py.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
 from hornbook.core.errors import UserError
 from hornbook.core.files import atomic_file, read_json, write_json
-from hornbook.model.layouts import layout_for, layout_of
+from hornbook.model.config import ModelConfig
+from hornbook.model.layouts import Layout, layout_for, layout_of
 from hornbook.model.transformer import Transformer
 
 WEIGHTS = "model.safetensors"
@@ -60,10 +63,8 @@ def load_model(directory: Path) -> Transformer:
     Raises :class:`UserError` for an architecture or setting we can't represent, and for
     missing, unexpected or misshapen tensors, naming the first.
     """
-    source = directory / "config.json"
-    table = read_json(source)
-    layout = layout_of(table, str(source))
-    model = Transformer(layout.from_table(table, str(source)))
+    layout, config = _read_config(directory)
+    model = Transformer(config)
     state = model.state_dict()
     wanted = layout.export(state)
     tensors = layout.tidy(read_tensors(directory), model.config)
@@ -74,27 +75,64 @@ def load_model(directory: Path) -> Transformer:
     return model
 
 
+def read_config(directory: Path) -> ModelConfig:
+    """The settings in a directory's ``config.json``; raises as :func:`load_model` does."""
+    return _read_config(directory)[1]
+
+
+def _read_config(directory: Path) -> tuple[Layout, ModelConfig]:
+    source = directory / "config.json"
+    table = read_json(source)
+    layout = layout_of(table, str(source))
+    return layout, layout.from_table(table, str(source))
+
+
+def check_weights(directory: Path) -> ModelConfig:
+    """The settings of a directory whose weights :func:`load_model` would take.
+
+    Reads names and shapes only; raises as :func:`load_model` does.
+    """
+    layout, config = _read_config(directory)
+    with torch.device("meta"):
+        wanted = layout.export(Transformer(config).state_dict())
+    shapes: dict[str, Tensor] = {}
+    for file in _weight_files(directory):
+        with _reading(file), safe_open(file, "pt") as handle:
+            for name in handle.keys():  # noqa: SIM118  (it can't be iterated itself)
+                shape = handle.get_slice(name).get_shape()
+                shapes[name] = torch.empty(shape, device="meta")
+    _check_tensors(wanted, layout.tidy(shapes, config), directory)
+    return config
+
+
 def read_tensors(directory: Path) -> dict[str, Tensor]:
     """Every tensor of a directory, from one safetensors file or from several."""
+    tensors: dict[str, Tensor] = {}
+    for file in _weight_files(directory):
+        with _reading(file):
+            tensors |= load_file(file)
+    return tensors
+
+
+def _weight_files(directory: Path) -> list[Path]:
     index = directory / f"{WEIGHTS}.index.json"
     if index.exists():
-        files = sorted(set(read_json(index)["weight_map"].values()))
-    elif (directory / WEIGHTS).exists():
-        files = [WEIGHTS]
-    else:
-        raise UserError(
-            f"{directory} holds no {WEIGHTS}; pickled weights (.bin, .pt) are never opened, "
-            "because opening one may run its code: convert them to safetensors first."
-        )
-    tensors: dict[str, Tensor] = {}
-    for name in files:
-        try:
-            tensors |= load_file(directory / Path(name).name)
-        except (OSError, SafetensorError) as error:
-            raise UserError(
-                f"{directory / name} can't be read as safetensors: {error}."
-            ) from None
-    return tensors
+        names = sorted(set(read_json(index)["weight_map"].values()))
+        return [directory / Path(name).name for name in names]
+    if (directory / WEIGHTS).exists():
+        return [directory / WEIGHTS]
+    raise UserError(
+        f"{directory} holds no {WEIGHTS}; pickled weights (.bin, .pt) are never opened, "
+        "because opening one may run its code: convert them to safetensors first."
+    )
+
+
+@contextmanager
+def _reading(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{file} can't be read as safetensors: {error}.") from None
 
 
 def _check_tensors(

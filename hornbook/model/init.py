@@ -5,7 +5,8 @@ residual stream are zero, so the first steps are those of a shallow model and de
 in by itself. An untied head is zero too: the first prediction is uniform, its loss
 ln(vocab_size). All other matrices keep the scale of what passes through them,
 1/sqrt(inputs). Embeddings have the unit scale that blocks then add to; tied to the head
-they must be small, or the first logits would be large.
+they must be small, or the first logits would be large. Value embeddings, which are added
+to something that is there already, begin as nothing.
 
 "gpt2": everything normal with 0.02, what writes into the residual stream divided by the
 root of how many do. "mup": muP's scales (arXiv 2203.03466), with which a good learning rate
@@ -26,6 +27,8 @@ def initialise(model: nn.Module, config: ModelConfig) -> None:
         if isinstance(module, nn.Embedding):
             small = config.tied or config.init == "gpt2"
             nn.init.normal_(module.weight, std=SMALL if small else 1.0)
+            if ".value_embedding" in name and config.init == "zero":
+                nn.init.zeros_(module.weight)
         elif isinstance(module, nn.Linear):
             std = _std(name, module.in_features, config)
             nn.init.normal_(module.weight, std=std)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hornbook.model import sizes
-from hornbook.model.attention import Sight, attend
+from hornbook.model.attention import Mask, Sight, attend
 from hornbook.model.config import LatentConfig, ModelConfig
 from hornbook.model.mask import windows
 from hornbook.model.norm import RMSNorm
@@ -62,7 +62,7 @@ class LatentAttention(nn.Module):
         turned: Tensor,
         latent: Tensor,
         shared: Tensor,
-        mask: Tensor | None,
+        mask: Mask,
     ) -> Tensor:
         """Expand latents (batch, 1, past, rank) to keys and values, and attend."""
         batch, _, past, _ = latent.shape

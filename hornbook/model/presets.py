@@ -85,7 +85,7 @@ PRESETS = {
     "gpt2-124m": _gpt2(12, 768, 12),
     "gpt2-355m": _gpt2(24, 1024, 16),
     "gpt2-774m": _gpt2(36, 1280, 20),
-    "gpt2-1558m": _gpt2(48, 1600, 25),
+    "gpt2-1.5b": _gpt2(48, 1600, 25),
     "llama-10m": _llama(6, 256, 4, 2, 704),
     "llama-30m": _llama(8, 448, 7, 7, 1216),
     "llama-110m": _llama(12, 768, 12, 12, 2048),
@@ -127,6 +127,8 @@ PRESETS = {
         mlp="relu2",
         windows=(512, 512, 512, 0),
         logit_cap=15.0,
+        value_embeddings=True,
+        skips=True,
     ),
 }
 
@@ -140,6 +142,6 @@ def preset(name: str, **changes: Any) -> ModelConfig:
         near = difflib.get_close_matches(name, PRESETS, n=1)
         hint = f" (did you mean '{near[0]}'?)" if near else ""
         raise UserError(
-            f"There is no preset '{name}'{hint}; there are {', '.join(PRESETS)}."
+            f"'preset': there is no '{name}'{hint}; there are {', '.join(PRESETS)}."
         )
     return msgspec.structs.replace(PRESETS[name], **changes)

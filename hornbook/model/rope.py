@@ -69,8 +69,12 @@ def frequencies(
         kept = ((turns - low) / (high - low)).clamp(0, 1)
         return speeds * (kept + (1 - kept) / factor), 1.0
     kept = _yarn_share(width, base, scaling)
-    sharper = 0.1 * math.log(factor) + 1 if factor > 1 else 1.0
-    return speeds * (kept + (1 - kept) / factor), sharper
+    return speeds * (kept + (1 - kept) / factor), sharpness(scaling)
+
+
+def sharpness(scaling: RopeScaling) -> float:
+    """What YaRN multiplies its table by: longer contexts need sharper scores."""
+    return scaling.sharpness or 1 + 0.1 * math.log(max(scaling.factor, 1.0))
 
 
 def ntk_base(width: int, base: float, factor: float) -> float:

@@ -44,6 +44,11 @@ def cache_shape(config: ModelConfig) -> tuple[int, int, int]:
     return config.n_kv_heads, d_head(config), d_head(config)
 
 
+def embeds_values(config: ModelConfig, layer: int) -> bool:
+    """Whether ``layer`` has a value embedding: every other one, the last included."""
+    return config.value_embeddings and (config.n_layers - 1 - layer) % 2 == 0
+
+
 def parameters(config: ModelConfig) -> dict[str, int]:
     """How many parameters each part has; the values add up to the whole model."""
     layers, model, experts = config.n_layers, config.d_model, config.experts
@@ -57,14 +62,21 @@ def parameters(config: ModelConfig) -> dict[str, int]:
     norms += layers * _inner_norms(config)
     norms += 0 if config.norm_place == "post" else norm
     embedding = config.vocab_size * model
-    return {
+    keys = config.n_kv_heads * d_head(config)
+    with_values = sum(embeds_values(config, layer) for layer in range(layers))
+    parts = {
         "embedding": embedding,
         "positions": config.context_length * model * (config.position == "learned"),
         "attention": layers * _attention(config),
         "feed-forward": layers * (copies * layer + router),
         "norms": norms,
         "head": 0 if config.tied else embedding,
+        "value embeddings": with_values
+        * (config.vocab_size * keys + config.n_kv_heads),
+        "skips": 2 * layers * config.skips,
     }
+    new = ("value embeddings", "skips")
+    return {name: count for name, count in parts.items() if count or name not in new}
 
 
 def active_parameters(config: ModelConfig) -> int:

@@ -6,6 +6,7 @@ Reading order: :class:`Transformer`, then block.py, attention.py and feedforward
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hornbook.core.errors import UserError
 from hornbook.model import sizes
 from hornbook.model.attention import Cache, Sight, soft_cap
 from hornbook.model.block import BLOCKS
@@ -14,12 +15,16 @@ from hornbook.model.config import ModelConfig
 from hornbook.model.init import initialise
 from hornbook.model.mask import masks
 from hornbook.model.norm import norm
+from hornbook.model.paths import Path, rules
 from hornbook.model.position import POSITIONS
 from hornbook.model.rope import Rotary
+from hornbook.model.skips import Skips
 
 
 class Transformer(nn.Module):
     """A language model: for every token, the logits of the one that follows."""
+
+    path: Path = "usual"  # how attention is computed: paths.py
 
     def __init__(self, config: ModelConfig):
         super().__init__()
@@ -27,6 +32,7 @@ class Transformer(nn.Module):
         self.config = config
         self.embedding = nn.Embedding(config.vocab_size, config.d_model)
         self.rotary = self.position = self.head = None
+        self.skips = Skips(config.n_layers) if config.skips else None
         if config.position == "rope":
             latent = config.latent
             self.rotary = Rotary(
@@ -70,7 +76,10 @@ class Transformer(nn.Module):
             x = x * self.config.embedding_scale
         if self.position is not None:
             x = self.position(x, None if cache is None else cache.positions)
-        for block in self.blocks:
+        start = x
+        for layer, block in enumerate(self.blocks):
+            if self.skips is not None:
+                x = self.skips(x, start, layer)
             x = block(x, sight)
         return self.norm(x)
 
@@ -87,12 +96,16 @@ class Transformer(nn.Module):
         """Where ``tokens`` stand and what they may see, the same for all blocks."""
         time = tokens.shape[1]
         if time > self.config.context_length:
-            raise ValueError(
-                f"{time} tokens exceed the context length of {self.config.context_length}"
+            raise UserError(
+                f"{time} tokens are more than 'context_length' "
+                f"({self.config.context_length}), all that this model has positions for."
             )
         positions, past = (
             (None, time) if cache is None else (cache.positions, cache.length)
         )
         turns = None if self.rotary is None else self.rotary(time, positions)
-        seen = masks(self.config, time, segments, positions, past, tokens.device)
-        return Sight(turns, seen, cache)
+        if cache is None and self.path != "usual":
+            seen = rules(self.path, self.config, time, segments, tokens.device)
+        else:
+            seen = masks(self.config, time, segments, positions, past, tokens.device)
+        return Sight(turns, seen, cache, tokens)

@@ -23,8 +23,8 @@ from hornbook.tokenizer.base import (
     padded_size,
     usable_cores,
 )
-from hornbook.tokenizer.pretokenize import compile_pattern, split
-from hornbook.tokenizer.texts import as_bytes, is_valid
+from hornbook.tokenizer.pretokenize import PATTERNS, compile_pattern, split
+from hornbook.tokenizer.texts import as_bytes
 
 if TYPE_CHECKING:
     from hornbook.tokenizer.decoder import Decoder
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 Pair = tuple[int, int]
 KERNEL_DECODES = 4096  # ids; fewer are quicker to join in Python
+SHORT = 512  # characters, 2048 bytes at most
 REFERENCE_SERVES = 10_000  # characters, before the kernels are loaded
 INVALID = re.compile("([\udc80-\udcff]+)")  # what "surrogateescape" makes of bad bytes
 
@@ -85,6 +86,7 @@ class BPETokenizer(Tokenizer):
         self._decoder: Decoder | None = None
         self._compiling: threading.Thread | None = None
         self._ready = False  # whether the kernels have run
+        self._short = -1  # up to so many characters a text takes the short way
         self._served = 0  # characters encoded before they had
         self.special = dict(special)
         self.tokens = list(vocabulary.tokens)
@@ -98,20 +100,42 @@ class BPETokenizer(Tokenizer):
                 f"size {self.vocab_size} it states; the file may be damaged."
             )
 
+    def encode(self, text: str | bytes) -> list[int]:
+        """Ids of ``text``; never a special one."""
+        if len(text) > self._short or not isinstance(text, str):
+            return self.encode_array(text).tolist()
+        encoder = self._borrow()
+        ids = encoder.encode_short(as_bytes(text)).tolist()
+        self._free.append(encoder)
+        return ids
+
     def encode_array(self, text: str | bytes) -> np.ndarray:
         """Ids of ``text``, ``(tokens,)`` int32; never a special one."""
         if not self._ready and self._plainly(len(text)):
             return np.array(self.encode_reference(text), np.int32)
-        if isinstance(text, bytes):
-            return self._encode(text) if is_valid(text) else self._encode_invalid(text)
-        return self._encode(as_bytes(text))
-
-    def _encode(self, data: bytes) -> np.ndarray:
-        encoder = self._borrow()
         try:
-            return encoder.encode(data)
+            return self._encode([text]).ids
+        except UnicodeError:
+            return self._encode_invalid(bytes(text))
+
+    def encode_batch(self, texts: Iterable[str | bytes], threads: int = 0) -> Batch:
+        """Ids of many texts in one array; ``threads`` 0 means all cores."""
+        texts = list(texts)
+        try:
+            return self._encode(texts, threads or usable_cores())
+        except UnicodeError:  # some bytes are not UTF-8
+            return super().encode_batch(texts)
+
+    def _encode(self, texts: list[str | bytes], threads: int = 1) -> Batch:
+        from hornbook.tokenizer.batch import encode_batch  # loads the kernels
+
+        encoders = [self._borrow() for _ in range(threads)]
+        try:
+            return encode_batch(encoders, texts)
         finally:
-            self._give_back(encoder)
+            self._free.extend(encoders)
+            self._ready = True
+            self._short = SHORT if self.pattern in PATTERNS else -1
 
     def decode_bytes(self, ids: Sequence[int] | np.ndarray) -> bytes:
         """The bytes that ``ids`` stand for."""
@@ -123,26 +147,6 @@ class BPETokenizer(Tokenizer):
             self._decoder = Decoder(self.tokens, self.vocab_size)
         return self._decoder.decode(ids)
 
-    def encode_batch(self, texts: Iterable[str | bytes], threads: int = 0) -> Batch:
-        """Ids of many texts in one array; ``threads`` 0 means all cores."""
-        from hornbook.tokenizer.encoder import encode_parts  # loads the kernels
-
-        texts = list(texts)
-        if any(isinstance(text, bytes) and not is_valid(text) for text in texts):
-            return super().encode_batch(texts)
-        parts: list[bytes] = []
-        first_part = [0]
-        encoders = [self._borrow() for _ in range(threads or usable_cores())]
-        try:
-            for text in texts:
-                data = as_bytes(text) if isinstance(text, str) else text
-                parts.extend(encoders[0].parts(data))
-                first_part.append(len(parts))
-            ids, offsets = encode_parts(encoders, parts)
-        finally:
-            self._give_back(*encoders)
-        return Batch(ids, offsets[first_part])
-
     def _borrow(self) -> "Encoder":
         """A free encoder, or a new one: no two threads ever share one."""
         try:
@@ -153,10 +157,6 @@ class BPETokenizer(Tokenizer):
             if self._arrays is None:
                 self._arrays = VocabularyArrays(self.vocabulary)
             return Encoder(self._arrays, self.pattern)
-
-    def _give_back(self, *encoders: "Encoder") -> None:
-        self._free.extend(encoders)
-        self._ready = True
 
     def _plainly(self, size: int) -> bool:
         """Whether to encode by the readable path because the kernels aren't compiled yet.
@@ -170,7 +170,9 @@ class BPETokenizer(Tokenizer):
         if size > REFERENCE_SERVES:
             return False
         if self._compiling is None:
-            self._compiling = threading.Thread(target=self._encode, args=(b"compile",))
+            self._compiling = threading.Thread(
+                target=self._encode, args=([b"compile"],)
+            )
             self._compiling.start()
         return self._compiling.is_alive()
 
@@ -183,7 +185,7 @@ class BPETokenizer(Tokenizer):
             if number % 2:
                 parts.append(byte_ids[np.frombuffer(bad, np.uint8)])
             elif bad:
-                parts.append(self._encode(bad))
+                parts.append(self._encode([bad]).ids)
         return np.concatenate(parts)
 
     def encode_reference(self, text: str | bytes) -> list[int]:

@@ -5,9 +5,8 @@ starts at 8 MB, doubles to 64 MB at most (and as much beside it for long pieces)
 emptied, so memory is bounded.
 """
 
-import re
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -17,19 +16,21 @@ from hornbook.core.errors import UserError
 from hornbook.tokenizer.kernels import encode as kernels
 from hornbook.tokenizer.kernels import merge
 from hornbook.tokenizer.kernels.cuts import JOINED_BITS
-from hornbook.tokenizer.kernels.jit import addresses
+from hornbook.tokenizer.kernels.jit import addresses, point
 from hornbook.tokenizer.kernels.scan import RULES, WHOLE
 from hornbook.tokenizer.kernels.slots import MIX_1, empty_table, rehash
-from hornbook.tokenizer.pretokenize import split
-from hornbook.tokenizer.texts import FRONT, groups, joined, one_buffer
+from hornbook.tokenizer.kernels.utf8 import is_utf8
+from hornbook.tokenizer.texts import AFTER, BEFORE, FRONT, PAD, as_bytes, joined
 from hornbook.tokenizer.unicode import classes_for
 
 if TYPE_CHECKING:
     from hornbook.tokenizer.bpe import Vocabulary
 
 MAX_ROOM = 1 << 24  # bytes of long pieces and ids of many-token pieces a cache may hold
-PART = 1 << 20  # bytes: longer texts are cut where every pattern splits
-CUT_HERE = re.compile(rb"\n(?=[A-Za-z0-9])")
+SHORT_TEXT = 2048  # bytes: up to here a text is copied to one fixed place
+
+
+encode_kernel = cache(kernels.encoder_for)
 
 
 class VocabularyArrays:
@@ -98,6 +99,21 @@ def boundaries_inside(tokens: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
     return np.packbits(is_joined, bitorder="little"), glued
 
 
+class Ids:
+    """An int32 array that grows at its end; pages it never reaches cost no memory."""
+
+    def __init__(self, expected: int) -> None:
+        self.array = np.empty(expected, np.int32)
+        self.used = 0
+
+    def reserve(self, more: int) -> None:
+        """Make room for ``more`` ids after the ``used`` ones."""
+        if self.used + more > len(self.array):
+            larger = np.empty(self.used + more + len(self.array), np.int32)
+            larger[: self.used] = self.array[: self.used]
+            self.array = larger
+
+
 class Encoder:
     """Encodes with one cache; not for two threads at once (:meth:`fork` for that)."""
 
@@ -112,10 +128,14 @@ class Encoder:
         self.arrays, self.pattern = arrays, pattern
         self.rule, self.classes = RULES.get(pattern, WHOLE), classes_for(pattern)
         self._first_bits, self._max_bits, self._room = bits, max_bits, room
-        self._out = np.empty(0, np.int32)
-        self._place = np.array([[FRONT], [FRONT], [0]], np.int64)
+        self._kernel = encode_kernel(self.rule)
+        self._progress = np.zeros(5, np.int64)
         self._scratch = np.empty(kernels.ROWS * kernels.COLUMNS, np.uint64)
-        self._work = np.empty(4 * (merge.EDGE + 1), np.uint32)
+        self._work = np.empty(kernels.LANES * 4 * (merge.EDGE + 1), np.uint32)
+        self._text = bytearray(BEFORE + bytes(SHORT_TEXT + PAD))
+        self._stop = np.array([FRONT, FRONT, 0], np.int64)
+        self._stop_view = memoryview(self._stop)
+        self._ids = np.empty(SHORT_TEXT + 8, np.int32)
         self.clear()
 
     def fork(self) -> "Encoder":
@@ -130,19 +150,27 @@ class Encoder:
         self.table = empty_table(self.bits)
         self.seen = np.empty(self._room, np.uint8)
         self.spill = np.empty(self._room, np.uint32)
-        # slots, bytes of seen, ids of spill; then two settings: rule, bits
-        self.used = np.zeros(5, np.int64)
+        self.used = np.zeros(4, np.int64)  # slots, bytes of seen, ids of spill; bits
         self._bind()
 
     def _bind(self) -> None:
-        """Everything the kernel works on, as one argument."""
+        """Everything the kernel works on: one state for short texts, one for groups."""
         a = self.arrays
-        self.used[3:] = self.rule, self.bits
-        self._state = addresses(
+        self.used[3] = self.bits
+        self._short_state = addresses(
+            *(np.frombuffer(self._text, np.uint8), self._stop, self._ids),
             *(self.classes, self.table, self.seen, self.spill, self.used),
-            *(a.byte_ids, a.byte_ranks, a.pairs, a.made, a.joined, a.glued),
-            *(self._scratch, self._work),
+            *(self._progress, a.byte_ids, a.byte_ranks, a.pairs, a.made),
+            *(a.joined, a.glued, self._scratch, self._work),
         )
+        self._short_address = self._short_state.ctypes.data
+
+    def _help(self, what: int, address: int) -> None:
+        """Do what the kernel can't."""
+        if what == kernels.LONG_PIECE:
+            kernels.encode_long(address)
+        else:
+            self._make_room()
 
     def _make_room(self) -> None:
         """Double what is full; at the size limit, start afresh."""
@@ -161,74 +189,38 @@ class Encoder:
             self.spill = np.concatenate([self.spill, np.empty_like(self.spill)])
         self._bind()
 
-    def encode(self, text: bytes) -> np.ndarray:
-        """Ids of one valid UTF-8 text, ``(tokens,)`` int32."""
-        if self.rule == WHOLE or len(text) > 2 * PART:
-            parts = [
-                self.encode_group(group)[0].copy() for group in groups(self.parts(text))
-            ]
-            return np.concatenate([np.empty(0, np.int32), *parts])
-        self._place[1, 0] = FRONT + len(text)
-        out = np.empty(len(text) + 8, np.int32)
-        return out[: self._run(one_buffer(text), self._place, out)]
+    def encode_short(self, text: bytes) -> np.ndarray:
+        """Ids of at most SHORT_TEXT bytes of UTF-8; valid until the next call."""
+        stop = FRONT + len(text)
+        self._text[FRONT : stop + PAD] = text + AFTER
+        self._stop_view[1] = stop
+        o = self._kernel(self._short_address, 0)
+        while o < 0:
+            self._help(o, self._short_address)
+            o = self._kernel(self._short_address, int(self._progress[kernels.FOUND]))
+        return self._ids[:o]
 
-    def _run(self, buffer: np.ndarray, places: np.ndarray, out: np.ndarray) -> int:
-        """Encode the texts of a buffer into ``out``; returns the number of ids."""
-        text = at = o = 0
-        while True:
-            o, text, at = kernels.encode_texts(
-                buffer, places, text, at, out, o, self._state
-            )
-            if text == places.shape[1]:
-                return o
-            self._make_room()
+    def encode_group(
+        self, texts: Sequence[str | bytes | memoryview], ids: Ids
+    ) -> np.ndarray:
+        """Append the ids of ``texts`` to ``ids``; returns where the ids of each end.
 
-    def parts(self, text: bytes) -> Iterator[bytes]:
-        """Cut a text where its pieces end: into parts of a megabyte, or into its pieces."""
-        if self.rule == WHOLE:
-            yield from (piece.encode() for piece in split(text.decode(), self.pattern))
-            return
-        at = 0
-        while at < len(text):
-            cut = CUT_HERE.search(text, at + PART) if len(text) > 2 * PART else None
-            end = cut.end() if cut else len(text)
-            yield text[at:end]
-            at = end
-
-    def encode_group(self, texts: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
-        """(ids, ends) of texts: ids end to end, and where each text's end.
-
-        Both are valid until the next call.
+        Raises UnicodeError for bytes that are not UTF-8.
         """
-        buffer, places = joined(texts)
-        if len(self._out) < len(buffer):
-            self._out = np.empty(len(buffer) * 5 // 4, np.int32)
-        o = self._run(buffer, places, self._out)
-        return self._out[:o], places[2]
-
-
-def encode_parts(
-    encoders: list[Encoder], parts: list[bytes]
-) -> tuple[np.ndarray, np.ndarray]:
-    """(ids, offsets) of many parts, a thread per encoder: part ``i`` ends at offset i + 1."""
-    work = list(groups(parts))
-    ids: list[np.ndarray] = [np.empty(0, np.int32)] * len(work)
-    ends: list[np.ndarray] = [np.empty(0, np.int64)] * len(work)
-    todo = iter(range(len(work)))  # shared: each group is taken once
-
-    def run(encoder: Encoder) -> None:
-        for number in todo:
-            found, stops = encoder.encode_group(work[number])
-            ids[number], ends[number] = found.copy(), stops
-
-    if len(encoders) == 1 or len(work) == 1:
-        run(encoders[0])
-    else:
-        with ThreadPoolExecutor(len(encoders)) as pool:
-            list(pool.map(run, encoders))
-    before = np.cumsum([0, *map(len, ids)])
-    shifted = [stops + base for stops, base in zip(ends, before, strict=False)]
-    return (
-        np.concatenate([np.empty(0, np.int32), *ids]),
-        np.concatenate([np.zeros(1, np.int64), *shifted]),
-    )
+        data = [as_bytes(text) if isinstance(text, str) else text for text in texts]
+        buffer, places = joined(data)
+        if not all(isinstance(text, str) for text in texts) and not is_utf8(
+            buffer, FRONT, len(buffer) - PAD
+        ):
+            raise UnicodeError("bytes among the texts are not UTF-8")
+        ids.reserve(len(buffer))
+        state = self._short_state.copy()
+        point(state, kernels.BUFFER, buffer, places, ids.array)
+        o = self._kernel(state.ctypes.data, ids.used)
+        while o < 0:
+            self._help(o, state.ctypes.data)
+            cache_rows = slice(kernels.TABLE, kernels.USED)
+            state[cache_rows] = self._short_state[cache_rows]
+            o = self._kernel(state.ctypes.data, int(self._progress[kernels.FOUND]))
+        ids.used = o
+        return places[2]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from functools import cache
 
 import numpy as np
 
@@ -20,6 +21,9 @@ MAX_BITS = (
 )
 
 
+count_kernel = cache(count.counter_for)
+
+
 class PieceCounter:
     """How often each piece occurs, in a table that grows with the distinct pieces only.
 
@@ -30,7 +34,7 @@ class PieceCounter:
     def __init__(self, pattern: str, bits: int = 16, max_bits: int = MAX_BITS) -> None:
         self.max_bits, self.dropped = max_bits, 0
         self.pattern, self.rule = pattern, RULES.get(pattern, WHOLE)
-        self.classes = classes_for(pattern)
+        self.classes, self._count = classes_for(pattern), count_kernel(self.rule)
         self.bits, self.table = bits, empty_table(bits)
         self.seen = np.empty(1 << 16, np.uint8)
         self.used = np.zeros(2, np.int64)  # slots, bytes of seen
@@ -45,8 +49,8 @@ class PieceCounter:
         buffer, places = joined(texts)
         text = at = 0
         while True:
-            text, at = count.count_texts(
-                *(buffer, places, text, at, self.classes, self.rule),
+            text, at = self._count(
+                *(buffer, places, text, at, self.classes),
                 *(self.table, self.bits, self.seen, self.used, self._rows),
             )
             if text == len(texts):

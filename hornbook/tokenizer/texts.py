@@ -2,10 +2,11 @@
 
 Every buffer has FRONT bytes before and PAD zero bytes after each text, so kernels may look
 past an edge. Invalid UTF-8 never reaches a scanner: :func:`as_bytes` mends strings, and
-callers cut bytes at what :func:`first_invalid` finds.
+whoever passes bytes asks ``kernels/utf8.py`` first.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,6 +16,7 @@ BETWEEN = AFTER + BEFORE
 GROUP = (
     1 << 20
 )  # bytes: enough for a kernel call to cost nothing, little enough to spread
+Text = TypeVar("Text", str, bytes, memoryview, str | bytes | memoryview)
 
 
 def as_bytes(text: str) -> bytes:
@@ -27,21 +29,7 @@ def as_bytes(text: str) -> bytes:
         )
 
 
-def is_valid(data: bytes) -> bool:
-    """Whether ``data`` is UTF-8."""
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def one_buffer(text: bytes) -> np.ndarray:
-    """A padded buffer of one text, which begins at FRONT."""
-    return np.frombuffer(b"".join((BEFORE, text, AFTER)), np.uint8)
-
-
-def joined(texts: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
+def joined(texts: Sequence[bytes | memoryview]) -> tuple[np.ndarray, np.ndarray]:
     """Many texts in one padded buffer, and ``(3, texts)``: their starts, stops and a zero."""
     sizes = np.array([len(text) for text in texts], np.int64)
     places = np.zeros((3, len(texts)), np.int64)
@@ -50,9 +38,9 @@ def joined(texts: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
     return np.frombuffer(BETWEEN.join((b"", *texts, b"")), np.uint8), places
 
 
-def groups(texts: Iterable[bytes], size: int = GROUP) -> Iterator[list[bytes]]:
+def groups(texts: Iterable[Text], size: int = GROUP) -> Iterator[list[Text]]:
     """Lists of consecutive texts of about ``size`` bytes; a longer text is alone."""
-    group: list[bytes] = []
+    group: list[Text] = []
     total = 0
     for text in texts:
         group.append(text)

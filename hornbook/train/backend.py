@@ -1,6 +1,7 @@
 """What this machine offers the loop: device, precision, compiler, each with its reason."""
 
 import ctypes
+import importlib.util
 import platform
 import shutil
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import nn
 
 from hornbook.core.errors import UserError
 from hornbook.train.config import TrainConfig
@@ -25,6 +27,7 @@ class Backend:
     precision: torch.dtype
     compile: bool
     why: str
+    float8: bool = False
 
     def prepare(self) -> None:
         """Set what holds for the whole process: exact repetition, and memory kept at hand.
@@ -40,6 +43,13 @@ class Backend:
             libc = ctypes.CDLL(None)
             libc.mallopt(M_MMAP_THRESHOLD, 1 << 30)
             libc.mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
+
+    def convert(self, model: nn.Module) -> None:
+        """Let the matrix products of ``model`` run in float8, where that was chosen."""
+        if self.float8:
+            from torchao.float8 import convert_to_float8_training  # type: ignore
+
+            convert_to_float8_training(model, module_filter_fn=_in_float8)
 
     def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """``function``, compiled where that was chosen.
@@ -69,7 +79,7 @@ def choose_backend(config: TrainConfig, device: str = "auto") -> Backend:
     precision, precision_why = _precision(config, chosen)
     compiled, compile_why = _compile(config, chosen)
     why = f"{chosen} ({device_why}), {precision_why}, {compile_why}"
-    return Backend(chosen, precision, compiled, why)
+    return Backend(chosen, precision, compiled, why, config.precision == "float8")
 
 
 def choose_device(name: str) -> tuple[torch.device, str]:
@@ -97,12 +107,36 @@ def _precision(config: TrainConfig, device: torch.device) -> tuple[torch.dtype, 
         return torch.float32, "float32 (asked for)"
     if config.precision == "bfloat16":
         return torch.bfloat16, "bfloat16 (asked for)"
+    if config.precision == "float16":
+        return torch.float16, "float16 with loss scaling (asked for)"
+    if config.precision == "float8":
+        _check_float8(device)
+        return torch.bfloat16, "float8 products, bfloat16 elsewhere (asked for)"
     if device.type == "cuda" and torch.cuda.is_bf16_supported():
         return torch.bfloat16, "bfloat16 (native on this GPU)"
     capabilities = torch.cpu.get_capabilities() if device.type == "cpu" else {}
     if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"):
         return torch.bfloat16, "bfloat16 (this processor multiplies it natively)"
     return torch.float32, "float32 (no native bfloat16 here)"
+
+
+def _check_float8(device: torch.device) -> None:
+    """Refuse float8 where nothing multiplies it."""
+    way_out = "; set 'precision' to bfloat16 or auto."
+    if device.type != "cuda" or torch.cuda.get_device_capability(device) < (8, 9):
+        raise UserError(
+            "'precision' float8 needs a GPU that multiplies it (compute capability 8.9: "
+            f"Ada, Hopper or newer), and this is {device}{way_out}"
+        )
+    if importlib.util.find_spec("torchao") is None:
+        raise UserError(f"'precision' float8 needs the package torchao{way_out}")
+
+
+def _in_float8(module: nn.Module, name: str) -> bool:
+    """float8 products come in sixteens; the head stays in bfloat16 for the loss's sake."""
+    if not isinstance(module, nn.Linear) or name.endswith("head"):
+        return False
+    return module.in_features % 16 == 0 and module.out_features % 16 == 0
 
 
 def _compile(config: TrainConfig, device: torch.device) -> tuple[bool, str]:

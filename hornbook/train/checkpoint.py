@@ -3,17 +3,21 @@
     step-00000500/
         model.safetensors config.json tokenizer.json ...   written by the caller
         optimizer.safetensors                              every optimizer state, by name
+        trainer.json                                       the guard's and the scaler's state
         training.json                                      step, and SHA-256 of every file
 
-A checkpoint is written under another name and renamed when it is whole; ``latest`` trusts
-nothing whose digests don't agree. Nothing is pickled.
+A checkpoint is written under another name, synced and renamed when it is whole; ``latest``
+trusts nothing whose digests don't agree. Nothing is pickled. When to save and what to keep
+is decided in saves.py.
 """
 
-import shutil
+import errno
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.optim import Optimizer
@@ -27,28 +31,33 @@ from hornbook.core.files import (
     write_json,
 )
 
-KEEP = 2  # the newest checkpoints kept: one to resume from, one should that be damaged
 
-
-def save(
+def write(
     directory: Path,
     step: int,
-    model: nn.Module,
-    optimizers: list[Optimizer],
     write_model: Callable[[Path], None],
+    optimizer: dict[str, torch.Tensor],
+    state: dict[str, Any],
 ) -> Path:
-    """Publish the state after ``step`` steps below ``directory``; drop older ones."""
+    """Publish the checkpoint of ``step`` below ``directory``.
+
+    ``optimizer`` is what :func:`optimizer_tensors` gave, ``state`` a JSON object. Raises
+    OSError when the disk is full.
+    """
     final = directory / f"step-{step:08d}"
     temporary = fresh_directory(directory / f"{final.name}.partial")
     write_model(temporary)
-    save_file(
-        _optimizer_tensors(model, optimizers), temporary / "optimizer.safetensors"
-    )
+    try:
+        save_file(optimizer, temporary / "optimizer.safetensors")
+    except SafetensorError as error:  # it wraps the system's error in words
+        if "No space left" in str(error):
+            path = str(temporary / "optimizer.safetensors")
+            raise OSError(errno.ENOSPC, "No space left on device", path) from None
+        raise
+    write_json(temporary / "trainer.json", state)
     files = {path.name: sha256(path) for path in sorted(temporary.iterdir())}
     write_json(temporary / "training.json", {"step": step, "files": files})
     publish_directory(temporary, final)
-    for old in checkpoints(directory)[:-KEEP]:
-        shutil.rmtree(old)
     return final
 
 
@@ -61,23 +70,39 @@ def checkpoints(directory: Path) -> list[Path]:
     )
 
 
+def step_of(checkpoint: Path) -> int:
+    """How many steps were done when ``checkpoint`` was written."""
+    return int(checkpoint.name.removeprefix("step-"))
+
+
 def latest(directory: Path) -> Path | None:
     """The newest checkpoint whose files are all there and undamaged."""
-    for path in reversed(checkpoints(directory)):
-        if is_sound(path):
-            return path
-    return None
+    return next((p for p in reversed(checkpoints(directory)) if is_sound(p)), None)
 
 
 def is_sound(checkpoint: Path) -> bool:
     """Whether every file of ``checkpoint`` has the digest noted when it was written."""
+    return not damage(checkpoint)
+
+
+def damage(checkpoint: Path) -> list[tuple[Path, str]]:
+    """The files of ``checkpoint`` that aren't right, each with what is wrong; none: sound."""
+    index = checkpoint / "training.json"
     try:
-        files = read_json(checkpoint / "training.json")["files"]
-        return all(
-            sha256(checkpoint / name) == digest for name, digest in files.items()
-        )
-    except (OSError, UserError, KeyError):
-        return False
+        noted = read_json(index)
+        files, step = dict(noted["files"]), int(noted["step"])
+    except (UserError, KeyError, TypeError, ValueError):
+        return [(index, "is missing or damaged")]
+    found = []
+    if checkpoint.name.startswith("step-") and step != step_of(checkpoint):
+        found.append((index, f"is of another step ({step})"))
+    for name, digest in files.items():
+        path = checkpoint / name
+        if not path.is_file():
+            found.append((path, "is missing"))
+        elif sha256(path) != digest:
+            found.append((path, "is damaged (its SHA-256 differs)"))
+    return found
 
 
 def restore(
@@ -85,25 +110,27 @@ def restore(
     model: nn.Module,
     optimizers: list[Optimizer],
     read_model: Callable[[Path], None],
-) -> int:
-    """Load weights and optimizer state in place; returns how many steps were done."""
+) -> dict[str, Any]:
+    """Load weights and optimizer state in place; returns the ``state`` written with them."""
     read_model(checkpoint)
+    for optimizer in optimizers:
+        optimizer.state.clear()
     _restore_optimizers(
         load_file(checkpoint / "optimizer.safetensors"), model, optimizers
     )
-    return int(read_json(checkpoint / "training.json")["step"])
+    return read_json(checkpoint / "trainer.json")
 
 
-def _optimizer_tensors(
+def optimizer_tensors(
     model: nn.Module, optimizers: list[Optimizer]
 ) -> dict[str, torch.Tensor]:
-    """``parameter/key`` -> tensor, for every state any optimizer keeps."""
+    """``parameter/key`` -> a copy in host memory, for every state any optimizer keeps."""
     tensors = {}
     for name, parameter in model.named_parameters():
         for optimizer in optimizers:
             for key, value in optimizer.state.get(parameter, {}).items():
-                tensors[f"{name}/{key}"] = value.detach().clone().contiguous().cpu()
-    return tensors
+                tensors[f"{name}/{key}"] = value.detach().to("cpu", copy=True)
+    return {name: tensor.contiguous() for name, tensor in tensors.items()}
 
 
 def _restore_optimizers(

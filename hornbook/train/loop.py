@@ -3,43 +3,45 @@
 It takes a model, an objective and a batch source, and knows no more about them. Killed at
 any moment and started again, it ends in the same weights, bit for bit on a CPU, because
 
-* ``batches(step)`` is a pure function, so there is no loader state to lose,
+* ``batches(n)`` is a pure function, so there is no loader state to lose,
 * the random state is set anew from (seed, step) before every step,
+* what the guard knows is in the checkpoint, and it decides by nothing else,
 * a checkpoint is published whole or not at all.
+
+One step is in step.py, the guard in guard.py, checkpoints in saves.py and checkpoint.py.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import nn
 
-from hornbook.core.errors import UserError
-from hornbook.core.progress import Progress, short_number
 from hornbook.data.batch import TensorBatch
-from hornbook.train import checkpoint
 from hornbook.train.backend import Backend
 from hornbook.train.config import TrainConfig
+from hornbook.train.guard import Guard
+from hornbook.train.memory import recompute_blocks
+from hornbook.train.meter import Meter
 from hornbook.train.metrics import Metrics
-from hornbook.train.objective import Loss, Objective
-from hornbook.train.optim import build_optimizers, set_rate
-from hornbook.train.schedule import rate
+from hornbook.train.objective import Objective
+from hornbook.train.optim import build_optimizers
+from hornbook.train.saves import Saves
+from hornbook.train.step import Trainer
+from hornbook.train.trackers import open_trackers
+from hornbook.train.view import View
 
 
 @dataclass(frozen=True)
 class Hooks:
     """What the loop calls and does not understand.
 
-    ``write_model(directory)`` writes the model's own files into a checkpoint and
-    ``read_model(directory)`` loads the weights back in place; ``validate()`` returns named
-    held-out numbers; ``sample()`` returns texts.
+    ``write_model(model, directory)`` writes the model's own files into a checkpoint (from
+    another thread, and a copy of the model) and ``read_model(directory)`` loads the weights
+    back in place; ``validate()`` returns named held-out numbers; ``sample()`` returns texts.
     """
 
-    write_model: Callable[[Path], None]
+    write_model: Callable[[nn.Module, Path], None]
     read_model: Callable[[Path], None]
     validate: Callable[[], dict[str, float]] | None = None
     sample: Callable[[], list[dict[str, str]]] | None = None
@@ -56,127 +58,110 @@ def train(
     backend: Backend,
     seed: int,
     label: str,
+    meter: Meter | None = None,
 ) -> Path:
     """Run ``config.steps`` steps, going on from the latest checkpoint in ``directory``.
 
-    ``batches(step)`` gives the step's batch. Returns the last checkpoint's directory; the
-    diary is ``directory/metrics.jsonl``. Raises :class:`UserError` when the loss stops
-    being a number.
+    ``batches(n)`` gives the n-th batch. Returns the last checkpoint's directory; the diary
+    is ``directory/metrics.jsonl``. Raises :class:`UserError` when memory runs out, and when
+    the guard gives up.
     """
+    trainer = prepare(model, objective, config, backend, seed)
+    saves = Saves(directory, config, model, trainer.optimizers, hooks)
+    metrics, meter = Metrics(directory / "metrics.jsonl"), meter or Meter()
+    step, state = saves.resume()
+    trainer.resume(state)
+    metrics.cut(step, trainer.guard.events)
+    metrics.trackers = open_trackers(config, directory, label, step)
+    view = View(label, config.steps, step)
+    with metrics, saves, view:
+        if step == 0 and config.checkpoint_every:
+            saves.save(0, trainer.state())  # the guard can go back to the start
+        while step < config.steps:
+            batch = batches(trainer.guard.batch_of(step))
+            record, wrong = trainer.step(step, batch)
+            damage = trainer.damage() if saves.due(step + 1) and not wrong else ""
+            if wrong or damage:
+                step = recover(trainer, saves, metrics, view, step, wrong, damage)
+                continue
+            step += 1
+            record |= meter.read(batch.n_tokens, record["seconds"], record["loss"])
+            metrics.write(**record)
+            view.step(record)
+            if saves.due(step):
+                saves.save(step, trainer.state())
+            look(trainer, saves, hooks, metrics, view, step)
+    return saves.newest()
+
+
+def prepare(
+    model: nn.Module,
+    objective: Objective,
+    config: TrainConfig,
+    backend: Backend,
+    seed: int,
+) -> Trainer:
+    """Put ``model`` on its device and build what trains it."""
     backend.prepare()
     model.to(backend.device).train()
+    backend.convert(model)
+    if config.recompute:
+        recompute_blocks(model)
     optimizers = build_optimizers(model, config)
-    saved = checkpoint.latest(directory)
-    done = (
-        checkpoint.restore(saved, model, optimizers, hooks.read_model) if saved else 0
-    )
-    run = _Run(model, backend.compiled(objective), optimizers, config, backend, seed)
-    metrics = Metrics(directory / "metrics.jsonl", resumed_step=done)
-    try:
-        with Progress(label, total=config.steps, unit="step", done=done) as progress:
-            for step in range(done, config.steps):
-                record = run.step(step, batches(step))
-                metrics.write(**record)
-                progress.advance(note=_note(record))
-                saved = _after(run, step + 1, hooks, metrics, directory) or saved
-    finally:
-        metrics.close()
-    assert saved is not None
-    return saved
+    run, guard = backend.compiled(objective), Guard(config.guard)
+    return Trainer(model, run, optimizers, config, backend, seed, guard)
 
 
-def _after(
-    run: "_Run", done: int, hooks: Hooks, metrics: Metrics, directory: Path
-) -> Path | None:
-    """What is due once ``done`` steps are done: save first, then validate and sample."""
-    config, last, saved = run.config, done == run.config.steps, None
-    if last or _due(done, config.checkpoint_every):
-        saved = checkpoint.save(
-            directory, done, run.model, run.optimizers, hooks.write_model
-        )
+def recover(
+    trainer: Trainer,
+    saves: Saves,
+    metrics: Metrics,
+    view: View,
+    step: int,
+    wrong: str,
+    damage: str,
+) -> int:
+    """Pass over the batch of a bad step, or go back; returns the step to go on with.
+
+    Going back is nothing but resuming from an earlier checkpoint.
+    """
+    guard = trainer.guard
+    if guard.strike(step, wrong or damage, damaged=bool(damage)):
+        to, state = saves.go_back(guard.is_clean)
+        trainer.resume(state)
+        guard.roll_back(step, wrong or damage, to, before=trainer.guard)
+        trainer.guard = guard
+        metrics.cut(to, guard.events)
+        step = to
+    metrics.write(**guard.events[-1])
+    view.event(guard.events[-1], step)
+    return step
+
+
+def look(
+    trainer: Trainer,
+    saves: Saves,
+    hooks: Hooks,
+    metrics: Metrics,
+    view: View,
+    done: int,
+) -> None:
+    """Validate and sample where that is due, never before what was saved is safe."""
+    config, last = trainer.config, done == trainer.config.steps
     validate = hooks.validate if last or _due(done, config.validate_every) else None
     sample = hooks.sample if last or _due(done, config.sample_every) else None
-    if validate or sample:
-        run.model.eval()
-        if validate:
-            metrics.write(step=done, **validate())
-        if sample:
-            metrics.write(step=done, samples=sample())
-        run.model.train()
-    return saved
+    if not (validate or sample):
+        return
+    saves.wait()
+    trainer.model.eval()
+    if validate:
+        numbers = validate()
+        metrics.write(step=done, **numbers)
+        view.validated(numbers)
+    if sample:
+        metrics.write(step=done, samples=sample())
+    trainer.model.train()
 
 
 def _due(done: int, every: int) -> bool:
     return every > 0 and done % every == 0
-
-
-def _note(record: dict[str, Any]) -> str:
-    return (
-        f"loss {record['loss']:.3f}, {short_number(record['tokens_per_second'])} tok/s"
-    )
-
-
-@dataclass(frozen=True)
-class _Run:
-    """One step at a time."""
-
-    model: nn.Module
-    objective: Objective
-    optimizers: list[Optimizer]
-    config: TrainConfig
-    backend: Backend
-    seed: int
-
-    def step(self, step: int, batch: TensorBatch) -> dict[str, Any]:
-        """Forward, backward, clip, update; returns the diary's record of it."""
-        started = time.perf_counter()
-        torch.manual_seed(_mix(self.seed, step))
-        loss, extra = self._gradients(batch)
-        norm = self._clip()
-        if not torch.isfinite(loss + norm):
-            raise UserError(
-                f"The loss is no longer a number at step {step}; "
-                "a lower learning rate is the usual remedy."
-            )
-        share = rate(step, self.config)
-        set_rate(self.optimizers, share)
-        for optimizer in self.optimizers:
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-        seconds = time.perf_counter() - started
-        return {
-            "step": step + 1,
-            "loss": loss.item(),
-            "rate": share * self.config.learning_rate,
-            "gradient_norm": norm.item(),
-            "tokens_per_second": batch.n_tokens / seconds,
-            "seconds": seconds,
-            **extra,
-        }
-
-    def _gradients(self, batch: TensorBatch) -> tuple[Tensor, dict[str, float]]:
-        """Accumulate the gradient of the mean loss over ``batch``'s micro-batches."""
-        weight = batch.weight
-        losses: list[Loss] = []
-        for micro_batch in batch.split(self.config.micro_batch):
-            with self.backend.autocast():
-                loss = self.objective(self.model, micro_batch.to(self.backend.device))
-            (loss.total / weight).backward()
-            losses.append(loss)
-        mean = torch.stack([loss.total.detach() for loss in losses]).sum() / weight
-        extra = {
-            name: float(sum(float(loss.metrics[name]) for loss in losses) / weight)
-            for name in losses[0].metrics
-        }
-        return mean, extra
-
-    def _clip(self) -> Tensor:
-        """Scale the gradient down to the largest norm allowed; returns its norm before."""
-        parameters = [p for p in self.model.parameters() if p.grad is not None]
-        limit = self.config.clip or float("inf")
-        return nn.utils.clip_grad_norm_(parameters, limit).detach()
-
-
-def _mix(seed: int, step: int) -> int:
-    """A seed of its own for every step."""
-    return (seed * 1_000_003 + step * 7_919 + 17) % 2**63

@@ -1,4 +1,7 @@
-"""The run's diary: one JSON object per line, cut back to the checkpoint on resume."""
+"""The run's diary: one JSON object per line, cut back to the checkpoint on resume.
+
+What also goes to TensorBoard or Weights & Biases is in trackers.py.
+"""
 
 import os
 from pathlib import Path
@@ -7,27 +10,48 @@ from typing import Any
 import msgspec
 
 from hornbook.core.files import atomic_file
+from hornbook.train.trackers import Tracker, split
 
 
 class Metrics:
     """Appends records to ``path``; each holds ``step`` and whatever was measured there."""
 
-    def __init__(self, path: Path, resumed_step: int) -> None:
-        kept = [r for r in read_metrics(path) if r["step"] <= resumed_step]
-        with atomic_file(path) as handle:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.trackers: list[Tracker] = []
+        self._handle = open(path, "ab")  # noqa: SIM115 -- closed on leaving
+
+    def cut(self, done: int, events: list[dict[str, Any]]) -> None:
+        """Forget what came after ``done`` steps, but for ``events`` that led back there.
+
+        So the diary is the one of a run that was never cut off.
+        """
+        self._handle.close()
+        kept = [
+            record
+            for record in read_metrics(self.path)
+            if (record in events if "event" in record else record["step"] <= done)
+        ]
+        with atomic_file(self.path) as handle:
             handle.writelines(msgspec.json.encode(record) + b"\n" for record in kept)
-        self._handle = open(path, "ab")  # noqa: SIM115 -- closed by close()
+        self._handle = open(self.path, "ab")  # noqa: SIM115
 
     def write(self, **record: Any) -> None:
         """Append one record."""
         self._handle.write(msgspec.json.encode(record) + b"\n")
         self._handle.flush()
+        for tracker in self.trackers:
+            tracker.write(record["step"], *split(record))
 
-    def close(self) -> None:
-        """Flush to the disk and close."""
+    def __enter__(self) -> "Metrics":
+        return self
+
+    def __exit__(self, *error: object) -> None:
         self._handle.flush()
         os.fsync(self._handle.fileno())
         self._handle.close()
+        for tracker in self.trackers:
+            tracker.close()
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

@@ -28,7 +28,8 @@ def build_optimizers(model: nn.Module, config: TrainConfig) -> list[Optimizer]:
             {"params": decayed, "weight_decay": config.weight_decay},
             {"params": plain, "weight_decay": 0.0},
         ]
-        return _peaks(AdamW(groups, config.learning_rate, ADAM_BETAS, fused=fused))
+        kind = CautiousAdamW if config.cautious else AdamW
+        return _peaks(kind(groups, config.learning_rate, ADAM_BETAS, fused=fused))
     embedding, head, vectors, matrices = _kinds(parameters)
     groups = [
         {"params": embedding, "lr": config.embedding_rate},
@@ -37,7 +38,12 @@ def build_optimizers(model: nn.Module, config: TrainConfig) -> list[Optimizer]:
     ]
     groups = [group for group in groups if group["params"]]
     adam = AdamW(groups, config.head_rate, ADAM_BETAS, weight_decay=0.0, fused=fused)
-    muon = Muon(matrices, config.learning_rate, weight_decay=config.weight_decay)
+    muon = Muon(
+        matrices,
+        config.learning_rate,
+        weight_decay=config.weight_decay,
+        cautious=config.cautious,
+    )
     return _peaks(adam, muon)
 
 
@@ -71,6 +77,37 @@ def set_rate(optimizers: list[Optimizer], share: float) -> None:
             group["lr"] = group["peak"] * share
 
 
+class CautiousAdamW(AdamW):
+    """AdamW that decays a weight only where its update makes it smaller as well.
+
+    Cautious weight decay (Chen et al. 2025, arXiv 2510.12402): decay never works against
+    the gradient. The fused update runs without decay; what it did to a weight says whether
+    to decay it. Costs a copy of the decayed weights for the time of the update.
+    """
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Update every parameter that has a gradient."""
+        decayed = [group for group in self.param_groups if group["weight_decay"]]
+        before = [[p.detach().clone() for p in group["params"]] for group in decayed]
+        decays = [group["weight_decay"] for group in decayed]
+        for group in decayed:
+            group["weight_decay"] = 0.0
+        super().step()
+        for group, decay, old in zip(decayed, decays, before, strict=True):
+            group["weight_decay"] = decay
+            for parameter, was in zip(group["params"], old, strict=True):
+                if parameter.grad is not None:
+                    update = was - parameter
+                    shrinks = shrinking(update, was)
+                    parameter.sub_(was * shrinks, alpha=group["lr"] * decay)
+
+
+def shrinking(update: Tensor, weight: Tensor) -> Tensor:
+    """Where subtracting ``update`` moves ``weight`` towards zero: 1, elsewhere 0."""
+    return (update * weight > 0).to(weight.dtype)
+
+
 class Muon(Optimizer):
     """Momentum, orthogonalised (Jordan 2024, "Muon: an optimizer for hidden layers").
 
@@ -84,9 +121,16 @@ class Muon(Optimizer):
         lr: float,
         momentum: float = 0.95,
         weight_decay: float = 0.0,
+        cautious: bool = False,
     ) -> None:
         super().__init__(
-            params, {"lr": lr, "momentum": momentum, "decay": weight_decay}
+            params,
+            {
+                "lr": lr,
+                "momentum": momentum,
+                "decay": weight_decay,
+                "cautious": cautious,
+            },
         )
 
     @torch.no_grad()
@@ -119,7 +163,11 @@ class Muon(Optimizer):
         for parameter, update in zip(
             parameters, orthogonalize(torch.stack(updates)), strict=True
         ):
-            parameter.mul_(1 - group["lr"] * group["decay"])
+            if group["cautious"] and group["decay"]:
+                part = shrinking(update, parameter)
+                parameter.mul_(1 - group["lr"] * group["decay"] * part)
+            elif group["decay"]:
+                parameter.mul_(1 - group["lr"] * group["decay"])
             parameter.add_(update, alpha=-group["lr"] * scale)
 
 

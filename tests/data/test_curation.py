@@ -60,8 +60,8 @@ def test_a_planted_leak_is_found_and_named(corpus, tmp_path, benchmark_file):
     facts = decontaminate(config, corpus(texts), tmp_path / "out")
     assert [d.path for d in read_documents(tmp_path / "out")] == ["clean", "near"]
     rows = pq.read_table(tmp_path / "out" / "contaminated.parquet").to_pylist()
-    assert rows == [
-        {"doc": document_id("s", "leak"), "item": "bench.jsonl:1", "ngrams": 2}
+    assert [(r["doc"], r["item"], r["ngrams"], r["longest"]) for r in rows] == [
+        (document_id("s", "leak"), "bench.jsonl:1", 2, 14)
     ]
     assert (facts["items"], facts["items_too_short"], facts["items_hit"]) == (2, 1, 1)
 

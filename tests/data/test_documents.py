@@ -74,6 +74,6 @@ def test_a_directory_without_documents_is_named(tmp_path):
 
 
 def test_a_damaged_file_is_named(tmp_path):
-    (tmp_path / "documents-00000.parquet").write_bytes(b"PAR1 no more")
-    with pytest.raises(UserError, match=r"documents-00000\.parquet"):
+    (tmp_path / "documents-000000.parquet").write_bytes(b"PAR1 no more")
+    with pytest.raises(UserError, match=r"documents-000000\.parquet"):
         list(read_documents(tmp_path))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hornbook.core.errors import UserError
-from hornbook.data import shards as module
+from hornbook.data import growing as module
 from hornbook.data.documents import read_documents
 from hornbook.data.shards import Shards, write_shards
 

@@ -30,6 +30,16 @@ SWITCHES: dict[str, dict] = {
     "rope ntk": {"rope_scaling": {"kind": "ntk", "factor": 4, "original": 12}},
     "rope llama3": {"rope_scaling": {"kind": "llama3", "factor": 4, "original": 12}},
     "rope yarn": {"rope_scaling": {"kind": "yarn", "factor": 4, "original": 12}},
+    "rope yarn sharp": {
+        "rope_scaling": {
+            "kind": "yarn",
+            "factor": 4,
+            "original": 12,
+            "low": 2.0,
+            "high": 20.0,
+            "sharpness": 1.4,
+        }
+    },
     "geglu": {"mlp": "geglu"},
     "gelu": {"mlp": "gelu"},
     "relu": {"mlp": "relu"},
@@ -54,6 +64,15 @@ SWITCHES: dict[str, dict] = {
     "shared expert": {
         "experts": {"count": 3, "active": 2, "shared": 1},
         "mlp": "relu2",
+    },
+    "value embeddings": {"value_embeddings": True},
+    "skips": {"skips": True},
+    "speedrun": {
+        "mlp": "relu2",
+        "windows": (8, 0),
+        "logit_cap": 15.0,
+        "value_embeddings": True,
+        "skips": True,
     },
     "2017": {
         "norm": "layernorm",

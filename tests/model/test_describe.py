@@ -1,24 +1,28 @@
 """The presets have their published sizes, and a description agrees with the model."""
 
 import io
+import json
 
 import pytest
 import torch
 from rich.console import Console
 from shapes import SWITCHES, tiny
 
+from hornbook import show
 from hornbook.core.errors import UserError
 from hornbook.model import sizes
-from hornbook.model.describe import describe, render
+from hornbook.model.describe import describe, overview, render
+from hornbook.model.huggingface import save_model
 from hornbook.model.presets import PRESETS, preset
 from hornbook.model.transformer import Transformer
+from hornbook.show import describe_model
 
 # As Transformers counts them in the published checkpoints.
 PUBLISHED = {
     "gpt2-124m": 124_439_808,
     "gpt2-355m": 354_823_168,
     "gpt2-774m": 774_030_080,
-    "gpt2-1558m": 1_557_611_200,
+    "gpt2-1.5b": 1_557_611_200,
     "llama-1b": 1_235_814_400,
     "llama-3b": 3_212_749_824,
     "llama-8b": 8_030_261_248,
@@ -66,3 +70,37 @@ def test_a_preset_can_be_changed_and_an_unknown_one_is_named():
     assert preset("llama-110m", n_layers=3).n_layers == 3
     with pytest.raises(UserError, match=r"did you mean 'gpt2-124m'"):
         preset("gpt2-124")
+
+
+def test_the_overview_lists_every_preset_with_its_size():
+    console = Console(file=io.StringIO(), width=100)
+    console.print(overview({name: describe(preset(name)) for name in PRESETS}))
+    shown = console.file.getvalue()
+    for name, count in PUBLISHED.items():
+        assert name in shown
+        assert f"{count:,}" in shown
+
+
+def test_describe_takes_a_recipe_a_preset_and_a_directory(tmp_path, capsys):
+    torch.manual_seed(0)
+    save_model(Transformer(tiny("gpt2")), tmp_path)
+    for name, overrides in (
+        ("hello", ("model.preset=llama-10m",)),
+        ("llama-10m", ("model.vocab_size=4096",)),
+        (str(tmp_path), ()),
+    ):
+        describe_model(name, overrides, True, None)
+        facts = json.loads(capsys.readouterr().out)
+        total = describe(show.model_meant(name, overrides)).parameters
+        assert facts["parameters"] == sum(facts["parts"].values()) == total
+    same = [
+        show.model_meant("hello", ("model.preset=llama-10m",)),
+        show.model_meant("llama-10m", ("model.vocab_size=4096",)),
+    ]
+    assert same[0] == same[1]
+
+
+def test_describe_draws(tmp_path, capsys):
+    describe_model("gpt2-124m", (), False, tmp_path / "x.svg")
+    assert (tmp_path / "x.svg").read_text().startswith("<svg")
+    capsys.readouterr()

@@ -15,7 +15,8 @@ NO_QK_NORM = {"qk_norm": False}
 FAMILIES = {
     "Qwen3": [
         *(tiny(n) for n in ("default", "tied", "multi-query", "wide heads")),
-        *(tiny(n) for n in ("rope base", "rope linear", "rope llama3", "rope yarn")),
+        *(tiny(n) for n in ("rope base", "rope linear", "rope ntk")),
+        *(tiny(n) for n in ("rope llama3", "rope yarn", "rope yarn sharp")),
     ],
     "Llama": [
         *(
@@ -23,6 +24,7 @@ FAMILIES = {
             for n in ("default", "tied", "multi-head", "wide heads")
         ),
         *(tiny(n, **NO_QK_NORM) for n in ("rope linear", "rope llama3", "rope yarn")),
+        tiny("rope ntk", **NO_QK_NORM),
     ],
     "Qwen2": [tiny("qkv biases"), tiny("qkv biases", tied=True)],
     "Mixtral": [
@@ -75,6 +77,44 @@ THEIRS = {
             "original_max_position_embeddings": 32,
         }
     },
+    "llama yarn": LLAMA
+    | {
+        "rope_parameters": {
+            "rope_type": "yarn",
+            "rope_theta": 900.0,
+            "factor": 4.0,
+            "beta_fast": 16.0,
+            "original_max_position_embeddings": 16,
+        }
+    },
+    "llama yarn, DeepSeek's scale": LLAMA
+    | {
+        "rope_parameters": {
+            "rope_type": "yarn",
+            "rope_theta": 900.0,
+            "factor": 4.0,
+            "mscale": 1.3,
+            "mscale_all_dim": 0.7,
+            "original_max_position_embeddings": 16,
+        }
+    },
+    "qwen3 yarn": LLAMA
+    | {
+        "head_dim": 16,
+        "rope_parameters": {
+            "rope_type": "yarn",
+            "rope_theta": 900.0,
+            "factor": 2.0,
+            "attention_factor": 1.7,
+            "original_max_position_embeddings": 32,
+        },
+    },
+    "llama linear": LLAMA
+    | {"rope_parameters": {"rope_type": "linear", "rope_theta": 900.0, "factor": 4.0}},
+    "llama dynamic": LLAMA
+    | {"rope_parameters": {"rope_type": "dynamic", "rope_theta": 900.0, "factor": 4.0}},
+    "mixtral windowless": LLAMA
+    | {"num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": None},
     "qwen2": LLAMA | {"rope_parameters": ROPE, "tie_word_embeddings": False},
     "mixtral": LLAMA
     | {"num_local_experts": 5, "num_experts_per_tok": 3, "sliding_window": 9},
@@ -176,7 +216,14 @@ def test_wrong_tensors_are_named(tmp_path):
         ({"hidden_act": "gelu"}, "'hidden_act' is 'gelu'"),
         ({"attention_bias": True}, "'attention_bias' is True"),
         ({"rope_parameters": {"rope_type": "longrope"}}, "'longrope'"),
-        ({"rope_parameters": {"rope_type": "yarn", "mscale": 2}}, "'mscale' of RoPE"),
+        (
+            {"rope_parameters": {"rope_type": "yarn", "truncate": False}},
+            "'truncate' of RoPE",
+        ),
+        (
+            {"rope_parameters": {"partial_rotary_factor": 0.5}},
+            "'partial_rotary_factor'",
+        ),
         ({"hidden_size": None}, "the key 'hidden_size' is missing"),
         ({"model_type": "gpt2"}, "the key 'n_layer' is missing"),
         (

@@ -8,7 +8,7 @@ from shapes import SWITCHES, random_model, random_tokens, tiny
 
 from hornbook.core.errors import UserError
 from hornbook.model import attention, experts, latent
-from hornbook.model.attention import attend, attend_plainly
+from hornbook.model.attention import attend, attend_by_head, attend_plainly
 from hornbook.model.config import ModelConfig
 from hornbook.model.experts import grouped_product_plainly
 from hornbook.model.transformer import Transformer
@@ -88,6 +88,19 @@ def test_the_fused_kernel_equals_attention_written_out(name, monkeypatch):
     torch.testing.assert_close(fast, plain, atol=1e-5, rtol=1e-4)
 
 
+@each_switch
+@torch.no_grad()
+def test_heads_one_by_one_equal_all_at_once(name, monkeypatch):
+    config = tiny(name)
+    model, tokens = random_model(config), random_tokens(config, 2, 16)
+    segments = torch.tensor([[0] * 4 + [1] * 12, [0] * 16])
+    fast = model(tokens), model(tokens, segments=segments)
+    monkeypatch.setattr(attention, "attend", attend_by_head)
+    monkeypatch.setattr(latent, "attend", attend_by_head)
+    by_head = model(tokens), model(tokens, segments=segments)
+    torch.testing.assert_close(fast, by_head, atol=1e-5, rtol=1e-4)
+
+
 def test_attention_by_hand():
     """Two tokens, one head: the second mixes both values by softmax of its scores."""
     query = torch.tensor([[[[1.0, 0.0], [2.0, 0.0]]]])
@@ -95,7 +108,7 @@ def test_attention_by_hand():
     value = torch.tensor([[[[10.0, 0.0], [0.0, 10.0]]]])
     share = 1 / (1 + math.exp(-2 / math.sqrt(2)))
     expected = [[10.0, 0.0], [10 * share, 10 * (1 - share)]]
-    for path in (attend, attend_plainly):
+    for path in (attend, attend_plainly, attend_by_head):
         mixed = path(query, key, value, None)
         torch.testing.assert_close(mixed[0, 0], torch.tensor(expected))
 
@@ -194,7 +207,9 @@ def test_a_shape_that_cannot_be_is_refused_by_key(changes, said):
 
 def test_more_tokens_than_the_context_are_refused():
     config = tiny()
-    with pytest.raises(ValueError, match="context length of 48"):
+    with pytest.raises(
+        UserError, match=r"49 tokens are more than 'context_length' \(48"
+    ):
         random_model(config)(random_tokens(config, 1, 49))
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from hornbook.data.config import CrawlSource, DataConfig, FilterConfig
 from hornbook.data.documents import read_documents
+from hornbook.data.read import extract as module
 from hornbook.data.read.extract import extract
 from hornbook.data.web.crawl import read_crawl
 from hornbook.data.web.warc import read_records
@@ -37,7 +38,15 @@ def read(name):
 def test_every_archive_is_read_to_its_end(file):
     skipped = []
     with open(file, "rb") as handle:
-        pages = list(read_crawl(file.name, handle, lambda *what: skipped.append(what)))
+        pages = list(
+            read_crawl(
+                file.name,
+                handle,
+                True,
+                lambda *what: skipped.append(what),
+                lambda *_: None,
+            )
+        )
     assert pages or skipped or read(file.relative_to(FOLDER))[0]
     assert all(isinstance(text, str) for _, text, _ in pages)
 
@@ -87,13 +96,22 @@ def test_broken_archives_say_where_they_are_broken(name):
     assert all("@" in place for place, _ in skipped)
 
 
-def test_a_folder_of_archives_becomes_documents(tmp_path):
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_folder_of_archives_becomes_documents(tmp_path, workers, monkeypatch):
     pytest.importorskip("resiliparse")
     pytest.importorskip("trafilatura")
+    monkeypatch.setattr(module, "UNIT_BYTES", 1 << 20)  # more than one unit
     source = CrawlSource(path=str(FOLDER), name="crawl")
-    config = DataConfig(sources=(source,), filters=FilterConfig(preset="gopher"))
+    filters = FilterConfig(preset="gopher")
+    config = DataConfig(sources=(source,), filters=filters, workers=workers)
     facts = extract(config, tmp_path / "out")
     assert facts["documents_out"] > 50
     assert facts["skipped_count"]["broken record"] >= 4
     texts = [d.text for d in read_documents(tmp_path / "out")]
     assert not any("<html" in text.lower()[:500] for text in texts)
+    FOUND[workers] = (facts, texts)
+    if len(FOUND) == 2:
+        assert FOUND[1] == FOUND[2]
+
+
+FOUND: dict[int, object] = {}  # what each number of workers gave

@@ -1,5 +1,6 @@
 """Splitting: the readable splitter against `regex`, the scanners against the splitter."""
 
+import functools
 import unicodedata
 
 import numba
@@ -13,7 +14,7 @@ from hornbook.core.errors import UserError
 from hornbook.tokenizer.kernels.scan import RULES
 from hornbook.tokenizer.kernels.windows import piece_ends
 from hornbook.tokenizer.pretokenize import PATTERNS, pattern_regex, split
-from hornbook.tokenizer.texts import FRONT, one_buffer
+from hornbook.tokenizer.texts import joined
 from hornbook.tokenizer.unicode import (
     CATEGORIES,
     CODE_POINTS,
@@ -24,21 +25,25 @@ from hornbook.tokenizer.unicode import (
 from tests.tokenizer.samples import nasty_text
 
 
-@numba.njit
-def next_ends(buffer, pos, scan, stop, classes, rule, ends):
-    return piece_ends(buffer, pos, scan, stop, classes, rule, ends)
+@functools.cache
+def ends_kernel(rule: int):
+    @numba.njit
+    def next_ends(buffer, pos, scan, stop, classes, ends):
+        return piece_ends(rule, buffer, pos, scan, stop, classes, ends)
+
+    return next_ends
 
 
 def scanned(text: str, pattern: str) -> list[str]:
     """The pieces as the kernels find them."""
     data = text.encode()
-    buffer, ends = one_buffer(data), np.empty(256, np.uint64)
-    pos, pieces, stop = FRONT, [], FRONT + len(data)
+    (buffer, places), ends = joined([data]), np.empty(256, np.uint64)
+    (pos, stop, _), pieces = places[:, 0].tolist(), []
     scan = pos + 1
     while pos < stop:
         start = pos
-        m, pos, scan = next_ends(
-            buffer, pos, scan, stop, classes_for(pattern), RULES[pattern], ends
+        m, pos, scan = ends_kernel(RULES[pattern])(
+            buffer, pos, scan, stop, classes_for(pattern), ends
         )
         for end in ends[:m].tolist():
             pieces.append(bytes(buffer[start:end]).decode())

@@ -76,3 +76,30 @@ def test_schedules_warm_up_reach_the_peak_and_end_at_the_floor(schedule):
 def test_wsd_stays_at_the_peak_until_the_decay():
     config = msgspec.structs.replace(CONFIG, schedule="wsd")
     assert {rate(step, config) for step in range(20, 600)} == {1.0}
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_cautious_decay_shrinks_only_weights_that_the_update_shrinks_too(optimizer):
+    """Beside the same step without decay: each weight decays or stays, as its update says."""
+    torch.manual_seed(0)
+    start, slope = torch.randn(6, 4), torch.randn(6, 4)
+    after = {}
+    for decay in (0.0, 0.5):
+        model = nn.Linear(4, 6, bias=False)
+        model.weight.data.copy_(start)
+        model.weight.grad = slope.clone()
+        config = msgspec.structs.replace(
+            CONFIG,
+            optimizer=optimizer,
+            weight_decay=decay,
+            cautious=True,
+            learning_rate=0.1,
+        )
+        for made in build_optimizers(model, config):
+            made.step()
+        after[decay] = model.weight.detach()
+    update = start - after[0.0]
+    decayed = torch.where(update * start > 0, 0.1 * 0.5 * start, torch.zeros(()))
+    torch.testing.assert_close(after[0.5], after[0.0] - decayed)
+    assert (decayed != 0).any()
+    assert (decayed == 0).any()

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hornbook.core.errors import UserError
 from hornbook.core.progress import Progress
 from hornbook.data.arrow import column_texts, text_sizes
 from hornbook.data.classify.classifier import Classifier
@@ -20,13 +21,20 @@ from hornbook.data.documents import (
 from hornbook.data.funnel import Tally
 
 
-def classify(config: ClassifyConfig, documents: Path, out: Path) -> dict[str, Any]:
-    """Keep documents whose score lies in the bounds; returns the funnel facts.
+def classify(
+    config: ClassifyConfig | tuple[ClassifyConfig, ...], documents: Path, out: Path
+) -> dict[str, Any]:
+    """Keep documents whose scores lie in the bounds; returns the funnel facts.
 
-    ``statistics.parquet`` holds every document's ``id`` and ``score``.
+    ``statistics.parquet`` holds every document's ``id`` and a score per classifier, under
+    the classifier's name. Raises :class:`UserError` for two of one name.
     """
-    classifier = Classifier.load(config.model)
-    name = Path(config.model).name
+    configs = config if isinstance(config, tuple) else (config,)
+    models = {Path(c.model).name: Classifier.load(c.model) for c in configs}
+    if len(models) < len(configs):
+        raise UserError(
+            "data.classify: two classifiers have one name; rename a folder."
+        )
     tally = Tally("classify")
     scored: list[pa.Table] = []
     with (
@@ -34,17 +42,47 @@ def classify(config: ClassifyConfig, documents: Path, out: Path) -> dict[str, An
         Progress("classify", count_documents(documents), "doc") as progress,
     ):
         for table in read_tables(documents):
-            score = classifier.score(column_texts(table))
-            stays = (score >= config.min_score) & (score <= config.max_score)
+            texts = column_texts(table)
+            scores = {name: model.score(texts) for name, model in models.items()}
+            refused = _refused(scores, configs)
             sizes = text_sizes(table)
             tally.take(table.num_rows, int(sizes.sum()))
-            tally.keep(int(stays.sum()), int(sizes[stays].sum()))
-            writer.write_table(table.filter(pa.array(stays)))
-            scored.append(pa.table({"id": table["id"], "score": score}))
-            for row in np.flatnonzero(~stays).tolist():
-                document = Document(**table.slice(row, 1).to_pylist()[0])
-                tally.drop(document, f"{name} score", note=f"score {score[row]:.2f}")
+            tally.keep(int((refused < 0).sum()), int(sizes[refused < 0].sum()))
+            writer.write_table(table.filter(pa.array(refused < 0)))
+            scored.append(pa.table({"id": table["id"], **scores}))
+            _count(table, scores, refused, sizes, tally)
             progress.advance(table.num_rows)
     if scored:
         pq.write_table(pa.concat_tables(scored), out / "statistics.parquet")
     return tally.facts()
+
+
+def _refused(
+    scores: dict[str, np.ndarray], configs: tuple[ClassifyConfig, ...]
+) -> np.ndarray:
+    """Per document the number of the first classifier that refuses it, or -1."""
+    refused = np.full(len(next(iter(scores.values()))), -1)
+    for number, (score, config) in enumerate(
+        zip(scores.values(), configs, strict=True)
+    ):
+        bad = (score < config.min_score) | (score > config.max_score)
+        refused[(refused < 0) & bad] = number
+    return refused
+
+
+def _count(
+    table: pa.Table,
+    scores: dict[str, np.ndarray],
+    refused: np.ndarray,
+    sizes: np.ndarray,
+    tally: Tally,
+) -> None:
+    names = list(scores)
+    for row in np.flatnonzero(refused >= 0).tolist():
+        name = names[refused[row]]
+        reason = f"{name} score"
+        if tally.needs_example(reason):
+            document = Document(**table.slice(row, 1).to_pylist()[0])
+            tally.drop(document, reason, note=f"score {scores[name][row]:.2f}")
+        else:
+            tally.count_dropped(reason, int(sizes[row]))

@@ -1,4 +1,4 @@
-"""From band keys to duplicates: which candidates share a bucket, and who stays.
+"""From candidates to duplicates: who stays, and which kept document stands for the others.
 
 Documents come ranked, best first. Each joins the kept ones unless it is similar enough to
 one of them, so every document that goes has a kept one that stands for it, by its true
@@ -8,79 +8,88 @@ similarity and not through a chain of others; and no order of arrival can change
 import numpy as np
 from numba import njit
 
+from hornbook.data.dedup.groups import Groups
 from hornbook.data.dedup.minhash import jaccard
 
-ALONE = np.uint64(0xFFFFFFFFFFFFFFFF)
 
+def keep_best(
+    ranked: np.ndarray,
+    n_fixed: int,
+    groups: Groups,
+    sets: tuple[np.ndarray, np.ndarray, np.ndarray],
+    threshold: float,
+    kept: np.ndarray,
+    similarity: np.ndarray,
+) -> None:
+    """Walk candidates from the best to the worst; one similar to none kept so far is kept.
 
-def number_buckets(keys: np.ndarray, eligible: np.ndarray) -> int:
-    """Replace the keys (bands, documents) in place by bucket numbers; returns their count.
-
-    A key that nobody shares, or that belongs to a document not ``eligible``, becomes
-    :data:`ALONE`. One band at a time, so that little memory is needed besides the keys.
+    ranked      the members of all groups, best first; the first ``n_fixed`` stay anyway
+    sets        (members, starts, sizes): that of ``ranked[r]`` begins at ``starts[r]``
+    kept        (documents,), filled with the kept document that stands for each one
+    similarity  (documents,), filled with their Jaccard similarity
     """
-    members = np.flatnonzero(eligible)
-    buckets = 0
-    for band in keys:
-        values = band[members]
-        order = np.argsort(values)
-        values = values[order]
-        new = np.ones(len(values), bool)
-        new[1:] = values[1:] != values[:-1]
-        single = new & np.append(new[1:], True)
-        number = np.cumsum(new & ~single) + (buckets - 1)
-        buckets = int(number[-1]) + 1 if len(number) else buckets
-        band[:] = ALONE
-        band[members[order[~single]]] = number[~single].astype(np.uint64)
-    return buckets
+    of_ranked, starts = _groups_of(ranked, groups.members, groups.ends, len(kept))
+    _keep_best(
+        ranked, n_fixed, of_ranked, starts, len(groups.ends) - 1,
+        *sets, threshold, kept, similarity,
+    )  # fmt: skip
 
 
-@njit(cache=True)
-def keep_best(order, buckets, n_buckets, sets, set_ends, threshold, kept, similarity):
-    """Walk documents from the best to the worst; one similar to none kept so far is kept.
+@njit(nogil=True, cache=True)
+def _groups_of(ranked, members, ends, documents):
+    """The groups of each ranked document end to end, and where each one's begin."""
+    rank = np.full(documents, -1, np.int32)
+    for r in range(ranked.size):
+        rank[ranked[r]] = r
+    starts = np.zeros(ranked.size + 1, np.int64)
+    for member in members:
+        starts[rank[member] + 1] += 1
+    for r in range(1, starts.size):
+        starts[r] += starts[r - 1]
+    place = starts[:-1].copy()
+    found = np.empty(members.size, np.int32)
+    for group in range(ends.size - 1):
+        for i in range(ends[group], ends[group + 1]):
+            r = rank[members[i]]
+            found[place[r]] = group
+            place[r] += 1
+    return found, starts
 
-    order       the candidates, best first
-    buckets     (bands, documents) uint64 from :func:`number_buckets`
-    sets        shingle sets end to end: that of ``order[r]`` is ``set_ends[r]:set_ends[r+1]``
-    kept        (documents,) int64, filled with the kept document that stands for each one
-    similarity  (documents,) float64, filled with their Jaccard similarity
-    """
-    bands = buckets.shape[0]
-    newest = np.full(n_buckets, -1, np.int64)  # per bucket, the entry that came last
-    older = np.empty(order.size * bands, np.int64)  # per entry, the one before it
-    holder = np.empty(
-        order.size * bands, np.int64
-    )  # per entry, the rank of its document
+
+@njit(nogil=True, cache=True)
+def _keep_best(
+    ranked, n_fixed, of_ranked, group_starts, n_groups, members, starts, sizes, threshold,
+    kept, similarity,
+):  # fmt: skip
+    newest = np.full(n_groups, -1, np.int64)  # per group, the entry that came last
+    older = np.empty(of_ranked.size, np.int64)  # per entry, the one before it
+    holder = np.empty(of_ranked.size, np.int32)  # per entry, the rank of its document
+    compared_with = np.full(ranked.size, -1, np.int32)
     entries = 0
-    compared_with = np.full(order.size, -1, np.int64)
-    for r in range(order.size):
-        mine = sets[set_ends[r] : set_ends[r + 1]]
+    for r in range(ranked.size):
+        mine = members[starts[r] : starts[r] + sizes[r]]
         best, best_similarity = np.int64(-1), 0.0
-        for band in range(bands):
-            bucket = buckets[band, order[r]]
-            entry = newest[np.int64(bucket)] if bucket != ALONE else -1
+        for g in of_ranked[group_starts[r] : group_starts[r + 1]]:
+            entry = newest[g] if r >= n_fixed else -1
             while entry >= 0:
                 other = holder[entry]
                 entry = older[entry]
                 if compared_with[other] == r:
                     continue
                 compared_with[other] = r
-                theirs = sets[set_ends[other] : set_ends[other + 1]]
-                if mine.size < threshold * theirs.size:
+                low, high = min(sizes[r], sizes[other]), max(sizes[r], sizes[other])
+                if low < threshold * high:
                     continue  # sets of such unequal size cannot be similar enough
-                if theirs.size < threshold * mine.size:
-                    continue
+                theirs = members[starts[other] : starts[other] + sizes[other]]
                 s = jaccard(mine, theirs)
                 if s > best_similarity or (s == best_similarity and other < best):
                     best, best_similarity = other, s
         if best >= 0 and best_similarity >= threshold:
-            kept[order[r]] = order[best]
-            similarity[order[r]] = best_similarity
+            kept[ranked[r]] = ranked[best]
+            similarity[ranked[r]] = best_similarity
             continue
-        for band in range(bands):
-            bucket = buckets[band, order[r]]
-            if bucket != ALONE:
-                holder[entries] = r
-                older[entries] = newest[np.int64(bucket)]
-                newest[np.int64(bucket)] = entries
-                entries += 1
+        for g in of_ranked[group_starts[r] : group_starts[r + 1]]:
+            holder[entries] = r
+            older[entries] = newest[g]
+            newest[g] = entries
+            entries += 1

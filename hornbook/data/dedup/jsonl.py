@@ -1,108 +1,91 @@
 """Near-duplicates of one JSON-lines file, straight into another: no stage, no run."""
 
-from collections.abc import Iterator
+import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
-import pyarrow as pa
 
 from hornbook.core.errors import UserError
 from hornbook.core.files import atomic_file
 from hornbook.core.progress import Progress
-from hornbook.data.arrow import text_buffers
 from hornbook.data.config import DedupConfig
-from hornbook.data.dedup.clusters import ALONE, keep_best, number_buckets
-from hornbook.data.dedup.minhash import band_keys, shingle_sets
-from hornbook.data.dedup.stage import first_copies, text_digests
+from hornbook.data.dedup.clusters import keep_best
+from hornbook.data.dedup.groups import find_groups
+from hornbook.data.dedup.minhash import band_keys
+from hornbook.data.dedup.presets import Lsh, lsh
+from hornbook.data.dedup.ranking import first_copies
+from hornbook.data.dedup.records import BATCH_BYTES, Reader
+from hornbook.data.dedup.sets import ShingleSets
+from hornbook.data.dedup.signatures import text_digests
 
-BATCH_BYTES = 8 << 20
+COPY_BYTES = 8 << 20
 
 
-class _Record(msgspec.Struct):
-    text: str
+class Notes(NamedTuple):
+    """What is kept in memory of ``n`` records: 56 bytes each, and 8 more per band."""
+
+    keys: np.ndarray  # (bands, n) uint64
+    shingles: np.ndarray  # (n,) int64
+    digests: np.ndarray  # (n, 2) uint64
+    sizes: np.ndarray  # (n,) int64, bytes of the text
+    places: np.ndarray  # (n, 2) int64: where the line begins in the file, and its size
 
 
 def dedup_jsonl(config: DedupConfig, source: Path, target: Path) -> dict[str, Any]:
     """Copy the records of ``source`` that are no duplicates to ``target``, byte for byte.
 
-    Each record is an object with a string ``text``. Memory holds the records' keys and the
-    shingle sets of candidates, not the texts. Returns ``documents_in`` and
+    Each record is an object with a string ``text``; of alike ones the longest stays. Memory
+    holds notes of the records, not the texts. Returns ``documents_in`` and
     ``documents_out``. Raises :class:`UserError` that names a line that cannot be read.
     """
-    notes: list[tuple[np.ndarray, ...]] = []
-    with Progress("dedup", total=source.stat().st_size, unit="B") as progress:
-        for texts, places in _batches(source):
-            buffer, offsets = text_buffers(texts)
-            found = band_keys(buffer, offsets, config.ngram, config.bands, config.rows)
-            notes.append(
-                (*found, text_digests(buffer, offsets), np.diff(offsets), places)
-            )
-            progress.advance(int(places[:, 1].sum()))
-    if not notes:
-        raise UserError(f"{source} holds no records.")
-    keys, shingles, digests, lengths, places = (
-        np.concatenate(column, axis=column[0].ndim - 1 if number == 0 else 0)
-        for number, column in enumerate(zip(*notes, strict=True))
-    )
-    order = np.lexsort((digests[:, 1], digests[:, 0], -lengths))
-    kept = np.arange(len(order))
+    settings = lsh(config)
+    reader = Reader(source)
+    notes = _read_notes(settings, reader, source.stat().st_size)
+    keys, shingles, digests, sizes, places = notes
+    order = np.lexsort((digests[:, 1], digests[:, 0], -sizes))
+    kept, similarity = np.arange(len(order)), np.ones(len(order))
     first = first_copies(digests, order)
-    n_buckets = number_buckets(keys, (first == kept) & (shingles > 0))
-    ranked = order[(keys != ALONE).any(axis=0)[order]]
-    sets, ends = _sets(config, source, places, ranked)
-    similarity = np.ones(len(order))
-    keep_best(ranked, keys, n_buckets, sets, ends, config.threshold, kept, similarity)
+    groups = find_groups(keys, (first == kept) & (shingles > 0))
+    ranked = groups.among(order)
+    with (
+        tempfile.TemporaryDirectory(dir=target.parent) as scratch,
+        ShingleSets(Path(scratch) / "sets", len(ranked), settings.ngram) as sets,
+    ):
+        _read_sets(reader, places[ranked], sets)
+        where = sets.members(), sets.starts, sets.sizes
+        keep_best(ranked, 0, groups, where, settings.threshold, kept, similarity)
     stays = kept[first] == np.arange(len(order))
     _copy(source, target, places[stays])
     return {"documents_in": len(kept), "documents_out": int(stays.sum())}
 
 
-def _batches(source: Path) -> Iterator[tuple[pa.LargeStringArray, np.ndarray]]:
-    """The texts of some records, and where their lines are: ``(records, 2)`` start, size."""
-    decode = msgspec.json.Decoder(_Record).decode
-    texts: list[str] = []
-    places: list[tuple[int, int]] = []
-    at = size = 0
-    with open(source, "rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.isspace():
-                try:
-                    texts.append(decode(line).text)
-                except msgspec.DecodeError as error:
-                    raise UserError(f"{source} line {number}: {error}.") from None
-                places.append((at, len(line)))
-            at += len(line)
-            size += len(line)
-            if size >= BATCH_BYTES and texts:
-                yield pa.array(texts, pa.large_string()), np.array(places)
-                texts, places, size = [], [], 0
-    if texts:
-        yield pa.array(texts, pa.large_string()), np.array(places)
+def _read_notes(settings: Lsh, reader: Reader, total: int) -> Notes:
+    """First pass: sign all records."""
+    batches: list[Notes] = []
+    with Progress("dedup", total=total, unit="B") as progress:
+        for texts, offsets, places in reader.all():
+            keys, shingles = band_keys(
+                texts, offsets, settings.ngram, settings.bands, settings.rows
+            )
+            digests = text_digests(texts, offsets)
+            batches.append(Notes(keys, shingles, digests, np.diff(offsets), places))
+            progress.advance(int(places[:, 1].sum()))
+    if not batches:
+        raise UserError(f"{reader.source} holds no records.")
+    keys, *others = zip(*batches, strict=True)
+    return Notes(np.concatenate(keys, axis=1), *map(np.concatenate, others))
 
 
-def _sets(
-    config: DedupConfig, source: Path, places: np.ndarray, ranked: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The shingle sets of the candidates end to end, best first, and where each one ends."""
-    decode = msgspec.json.Decoder(_Record).decode
-    sets: list[np.ndarray] = [np.zeros(0, np.uint32)] * len(ranked)
-    in_file = np.argsort(ranked)  # their ranks, in the order of the file
-    with open(source, "rb") as file:
-        for some in np.array_split(in_file, len(in_file) // 1000 + 1):
-            texts = []
-            for rank in some:
-                start, size = places[ranked[rank]].tolist()
-                file.seek(start)
-                texts.append(decode(file.read(size)).text)
-            buffer, offsets = text_buffers(pa.array(texts, pa.large_string()))
-            found = shingle_sets(buffer, offsets, np.arange(len(texts)), config.ngram)
-            for rank, members in zip(some, found, strict=True):
-                sets[rank] = members
-    ends = np.zeros(len(sets) + 1, np.int64)
-    np.cumsum([len(members) for members in sets], out=ends[1:])
-    return np.concatenate([*sets, np.zeros(0, np.uint32)]), ends
+def _read_sets(reader: Reader, places: np.ndarray, sets: ShingleSets) -> None:
+    """Second pass: the shingle sets of the records at ``places``, numbered as they come."""
+    in_file = np.argsort(places[:, 0])
+    batch = np.cumsum(places[in_file, 1]) // BATCH_BYTES
+    with open(reader.source, "rb") as file:
+        for some in np.split(in_file, np.flatnonzero(np.diff(batch)) + 1):
+            if len(some):
+                texts, offsets, _ = reader.at(file, places[some])
+                sets.add(some, texts, offsets, np.arange(len(some)))
 
 
 def _copy(source: Path, target: Path, places: np.ndarray) -> None:
@@ -117,7 +100,7 @@ def _copy(source: Path, target: Path, places: np.ndarray) -> None:
             end = int(starts[run[-1]] + sizes[run[-1]])
             lines.seek(at)
             last = b"\n"
-            while at < end and (block := lines.read(min(BATCH_BYTES, end - at))):
+            while at < end and (block := lines.read(min(COPY_BYTES, end - at))):
                 out.write(block)
                 last = block[-1:]
                 at += len(block)

@@ -2,14 +2,18 @@
 
 A text is the set of its shingles (runs of n words). For a random order of all shingles,
 the chance that two sets share their smallest one is their Jaccard similarity (Broder 1997);
-112 such minima, one per random hash, are a signature. Signatures are cut into bands, and
-texts that agree on all rows of some band become candidates: at 14 bands of 8 rows a pair
-of similarity s is found with probability 1 - (1 - s^8)^14, half of them at s = 0.69.
+a signature is many such samples. It is cut into bands, and texts that agree on all rows of
+some band become candidates: a pair of similarity s with probability 1 - (1 - s^rows)^bands.
+
+The samples are drawn by Fast Similarity Sketching (Dahlgaard, Knudsen, Thorup 2017, arXiv
+1704.04370): every shingle falls into one random place of the signature per round, and a
+place keeps the smallest of the first round in which it gets any. A long text is done after
+one or two rounds, so a signature of thousands costs little more than one of a hundred.
+After a fixed number of rounds a place still empty borrows from a random one that is not
+(optimal densification, Shrivastava 2017); both ways keep the estimate unbiased.
 
 Everything runs over the UTF-8 bytes of an Arrow batch; no Python string is made per word.
 """
-
-from functools import cache
 
 import numpy as np
 from numba import njit
@@ -17,15 +21,9 @@ from numba import njit
 from hornbook.data.characters import mix
 from hornbook.data.shingles import SPREAD, shingle_hashes, word_tables
 
-SEED = 1
-
-
-@cache
-def affine_family(hashes: int) -> tuple[np.ndarray, np.ndarray]:
-    """``a, b`` of ``hashes`` functions ``x -> a x + b mod 2^32``, ``a`` odd: permutations."""
-    random = np.random.Generator(np.random.Philox(SEED))
-    a = random.integers(0, 2**31, hashes, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
-    return a, random.integers(0, 2**32, hashes, dtype=np.uint32)
+ROUNDS = 30  # fewer than fit above VALUE_BITS
+EMPTY = np.uint32(0xFFFFFFFF)
+VALUE_BITS = 27  # of a place's 32; those above hold the round
 
 
 def band_keys(
@@ -35,20 +33,19 @@ def band_keys(
 
     Texts that agree on a key are candidates. One without shingles has no meaningful keys.
     """
-    a, b = affine_family(bands * rows)
     keys = np.zeros((bands, offsets.size - 1), np.uint64)
     shingles = np.zeros(offsets.size - 1, np.int64)
-    _band_keys(buffer, offsets, *word_tables(), ngram, rows, a, b, keys, shingles)
+    _band_keys(buffer, offsets, *word_tables(), ngram, rows, keys, shingles)
     return keys, shingles
 
 
 @njit(nogil=True, cache=True)
-def _band_keys(buffer, offsets, role, folded, n, rows, a, b, keys, shingles):
+def _band_keys(buffer, offsets, role, folded, n, rows, keys, shingles):
     longest = np.int64(0)
     for d in range(offsets.size - 1):
         longest = max(longest, offsets[d + 1] - offsets[d])
     hashes = np.empty(longest // 2 + 1, np.uint64)
-    short = np.empty(longest // 2 + 1, np.uint32)
+    signature = np.empty(keys.shape[0] * rows, np.uint32)
     ring = np.zeros(n, np.uint64)
     for d in range(offsets.size - 1):
         count = shingle_hashes(
@@ -57,43 +54,62 @@ def _band_keys(buffer, offsets, role, folded, n, rows, a, b, keys, shingles):
         shingles[d] = count
         if count == 0:
             continue
-        for i in range(count):
-            short[i] = np.uint32(hashes[i] >> np.uint64(32))
+        sketch(hashes[:count], signature)
         for band in range(keys.shape[0]):
             key = np.uint64(band + 1)
-            for row in range(rows):
-                j = band * rows + row
-                smallest = _minimum(short, count, a[j], b[j])
-                key = mix(key * SPREAD + np.uint64(smallest))
-            keys[band, d] = key
+            for value in signature[band * rows : (band + 1) * rows]:
+                key = (key ^ np.uint64(value)) * SPREAD
+                key ^= key >> np.uint64(32)
+            keys[band, d] = mix(key)
 
 
 @njit(nogil=True, cache=True)
-def _minimum(values, count, a, b):
-    """The smallest of ``a x + b mod 2^32``: the loop that the compiler turns into SIMD."""
-    smallest = np.uint32(0xFFFFFFFF)
-    for i in range(count):
-        smallest = min(smallest, np.uint32(a * values[i] + b))
-    return smallest
+def sketch(hashes, signature):
+    """Fill ``signature`` (uint32) with samples of the set of ``hashes`` (uint64).
+
+    Signatures of two sets agree in each place with the probability of their similarity.
+    The number of rounds may depend on the signature's size alone, never on the set: a place
+    must get its sample in the same round for both.
+    """
+    signature[:] = EMPTY
+    size, below = np.uint64(signature.size), np.uint32((1 << VALUE_BITS) - 1)
+    salt = np.uint64(0)
+    for turn in range(ROUNDS):
+        salt += SPREAD
+        factor = mix(salt) | np.uint64(1)
+        stamp = np.uint32(turn << VALUE_BITS)
+        for x in hashes:
+            h = (x ^ salt) * factor
+            place = (h >> np.uint64(32)) * size >> np.uint64(32)
+            value = stamp | (np.uint32(h) & below)
+            signature[place] = min(signature[place], value)
+        largest = np.uint32(0)
+        for i in range(signature.size):
+            largest = max(largest, signature[i])
+        if largest < EMPTY:
+            return
+    _borrow(signature, salt)
 
 
-def shingle_sets(
-    buffer: np.ndarray, offsets: np.ndarray, wanted: np.ndarray, ngram: int
-) -> list[np.ndarray]:
-    """The sorted distinct shingle hashes (uint32) of the texts at the indices ``wanted``."""
-    role, folded = word_tables()
-    ring = np.zeros(ngram, np.uint64)
-    sets = []
-    out = np.empty(int(np.diff(offsets).max(initial=0)) // 2 + 1, np.uint64)
-    for d in wanted:
-        start, end = offsets[d], offsets[d + 1]
-        count = shingle_hashes(buffer, start, end, role, folded, ngram, ring, out)
-        members = (out[:count] >> np.uint64(32)).astype(np.uint32)
-        members.sort()
-        new = np.ones(count, bool)
-        np.not_equal(members[1:], members[:-1], out=new[1:])
-        sets.append(members[new])  # np.unique would hash first, at four times the cost
-    return sets
+@njit(nogil=True, cache=True)
+def _borrow(signature, salt):
+    """Give each empty place the value of a random place that is not empty."""
+    size = np.uint64(signature.size)
+    lenders = signature.copy()
+    waiting = np.flatnonzero(signature == EMPTY)
+    count = waiting.size
+    while count:
+        salt += SPREAD
+        still = 0
+        for i in range(count):  # no branch in it that the processor would guess wrong
+            place = waiting[i]
+            lender = (
+                mix(np.uint64(place) + salt) >> np.uint64(32)
+            ) * size >> np.uint64(32)
+            signature[place] = lenders[lender]
+            waiting[still] = place
+            still += lenders[lender] == EMPTY
+        count = still
 
 
 @njit(nogil=True, cache=True)

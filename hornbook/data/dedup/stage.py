@@ -1,218 +1,125 @@
 """Removes duplicates: exact ones by hash, near ones by MinHash and a true comparison.
 
-Three passes over the documents, none of which holds their texts in memory: sign them all;
-compare the candidates (their shingle sets are in memory); write those that stay.
+Passes over the documents, none of which holds their texts in memory: sign them all; read
+the candidates once more to compare them; where asked, look for repeated passages; write
+what stays. Earlier runs given in ``against`` take part as documents that stay anyway.
 """
 
-from dataclasses import dataclass
-from itertools import pairwise
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-import xxhash
 
+from hornbook.core.files import fresh_directory
 from hornbook.core.progress import Progress
-from hornbook.data.arrow import column_texts, text_buffers, text_sizes
+from hornbook.data.arrow import column_texts, text_buffers
 from hornbook.data.config import DedupConfig
-from hornbook.data.dedup.clusters import ALONE, keep_best, number_buckets
-from hornbook.data.dedup.minhash import band_keys, shingle_sets
-from hornbook.data.documents import (
-    Document,
-    DocumentWriter,
-    count_documents,
-    read_tables,
-)
-from hornbook.data.funnel import Tally
-
-
-@dataclass
-class Signed:
-    """What the first pass notes about ``n`` documents."""
-
-    ids: np.ndarray  # (n, 2) uint64: the 128 bits of the id
-    digests: np.ndarray  # (n, 2) uint64: xxh3_128 of the text
-    sizes: np.ndarray  # (n,) int64, bytes
-    shingles: np.ndarray  # (n,) int64
-    keys: np.ndarray  # (bands, n) uint64
-
-
-@dataclass
-class Duplicates:
-    """For each document the kept one that stands for it (itself when it is kept)."""
-
-    kept: np.ndarray  # (n,) int64
-    similarity: np.ndarray  # (n,) float64, Jaccard of the shingle sets
-    exact: np.ndarray  # (n,) bool: the same bytes as another document
+from hornbook.data.dedup.clusters import keep_best
+from hornbook.data.dedup.groups import find_groups
+from hornbook.data.dedup.passages import KINDS, Passages
+from hornbook.data.dedup.presets import Lsh, lsh
+from hornbook.data.dedup.ranking import first_copies, rank, ranks_of
+from hornbook.data.dedup.results import Duplicates, Writer, write_pairs
+from hornbook.data.dedup.sets import ShingleSets
+from hornbook.data.dedup.signatures import Signed, documents_of, earlier, save, sign
+from hornbook.data.documents import count_documents, read_tables
 
 
 def dedup(config: DedupConfig, documents: Path, out: Path) -> dict[str, Any]:
     """Keep one document of each group of duplicates; returns the funnel facts.
 
-    The longest stays (of equals the one with the smallest id), whatever the order of the
-    documents. ``duplicates.parquet`` names for every document that went the kept one, their
-    Jaccard similarity, whether they are the same byte for byte, and the size of the group.
+    ``config.keep`` says which one; for "longest" and "best-source" neither the order of the
+    documents nor the size of the batches can change it. What else lies in ``out`` then:
+    :mod:`hornbook.data.dedup.results`, and ``signatures/`` for later runs. Raises
+    :class:`UserError` for an earlier run that is not there.
     """
-    total = count_documents(documents)
-    with Progress("dedup", total=3 * total, unit="doc") as progress:
-        signed = sign(config, documents, total, progress)
-        duplicates = find_duplicates(config, documents, signed, progress)
-        tally = _write(documents, out, signed, duplicates, progress)
-    _write_pairs(out / "duplicates.parquet", signed, duplicates)
-    return tally.facts()
-
-
-def sign(
-    config: DedupConfig, documents: Path, total: int, progress: Progress
-) -> Signed:
-    """First pass: ids, hashes of the texts, and the band keys of their MinHash signatures."""
-    signed = Signed(
-        np.empty((total, 2), np.uint64),
-        np.empty((total, 2), np.uint64),
-        np.empty(total, np.int64),
-        np.zeros(total, np.int64),
-        np.zeros((config.bands, total), np.uint64),
-    )
-    start = 0
-    for table in read_tables(documents, ["id", "text"]):
-        here = slice(start, start + table.num_rows)
-        buffer, offsets = text_buffers(column_texts(table))
-        signed.ids[here] = _numbers("".join(table.column("id").to_pylist()))
-        signed.digests[here] = text_digests(buffer, offsets)
-        signed.sizes[here] = np.diff(offsets)
-        if config.enabled:
-            signed.keys[:, here], signed.shingles[here] = band_keys(
-                buffer, offsets, config.ngram, config.bands, config.rows
-            )
-        start += table.num_rows
-        progress.advance(table.num_rows)
-    return signed
-
-
-def text_digests(buffer: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """xxh3_128 of each text, ``(texts, 2)`` uint64."""
-    view = buffer.data
-    digest = xxhash.xxh3_128_hexdigest
-    return _numbers("".join([digest(view[a:b]) for a, b in pairwise(offsets.tolist())]))
-
-
-def _numbers(hexadecimal: str) -> np.ndarray:
-    return np.frombuffer(bytes.fromhex(hexadecimal), ">u8").reshape(-1, 2)
-
-
-def find_duplicates(
-    config: DedupConfig, documents: Path, signed: Signed, progress: Progress
-) -> Duplicates:
-    """Who stands for whom: exact copies first, then what is similar enough to a kept one."""
-    total = len(signed.sizes)
-    kept, similarity = np.arange(total), np.ones(total)
     if not config.enabled:
-        return Duplicates(kept, similarity, np.zeros(total, bool))
-    order = np.lexsort((signed.ids[:, 1], signed.ids[:, 0], -signed.sizes))
-    first = first_copies(signed.digests, order)
-    unique = first == np.arange(total)
-    keys, threshold = signed.keys, config.threshold
-    n_buckets = number_buckets(keys, unique & (signed.shingles > 0))
-    ranked = order[(keys != ALONE).any(axis=0)[order]]
-    sets, ends = _sets(config, documents, ranked, progress)
-    keep_best(ranked, keys, n_buckets, sets, ends, threshold, kept, similarity)
-    return Duplicates(kept[first], similarity[first], ~unique)
+        return _copy(documents, out)
+    settings = lsh(config)
+    folders = [documents, *(documents_of(Path(run)) for run in config.against)]
+    scratch = fresh_directory(out / "scratch")
+    total = count_documents(documents)
+    every = sum(map(count_documents, folders))
+    with Progress("dedup", total=2 * every + total, unit="doc") as progress:
+        signed = [sign(settings, documents, progress, scratch / "keys.npy")]
+        for run in config.against:
+            keys = scratch / f"keys-{len(signed)}.npy"
+            signed.append(earlier(settings, Path(run), progress, keys))
+        order = rank(config, signed)
+        duplicates = _find(settings, folders, signed, order, scratch, progress)
+        passages = None
+        if any(getattr(config, kind) for kind in KINDS):
+            ranks = np.where(duplicates.stays, ranks_of(order), -1)
+            size = sum(int(one.sizes.sum()) for one in signed)
+            passages = Passages(config, folders, ranks, size)
+        writer = Writer(duplicates, passages, config.min_left)
+        facts = writer.write(documents, out, progress)
+    write_pairs(duplicates, signed, list(config.against), out)
+    written = np.flatnonzero(writer.written[:total])
+    save(signed[0], settings, written, out / "signatures")
+    shutil.rmtree(scratch)
+    return facts
 
 
-def first_copies(digests: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """For each document the best ranked one with the same digest."""
-    rank = np.empty(len(order), np.int64)
-    rank[order] = np.arange(len(order))
-    by_digest = np.lexsort((rank, digests[:, 1], digests[:, 0]))
-    values = digests[by_digest]
-    new = np.ones(len(values), bool)
-    new[1:] = (values[1:] != values[:-1]).any(axis=1)
-    first = np.empty(len(order), np.int64)
-    first[by_digest] = by_digest[np.flatnonzero(new)][np.cumsum(new) - 1]
-    return first
+def _copy(documents: Path, out: Path) -> dict[str, Any]:
+    """Everything stays: the stage is switched off."""
+    total = count_documents(documents)
+    everything = Duplicates(
+        np.arange(total), np.ones(total), np.zeros(total, bool), np.zeros((total, 2))
+    )
+    with Progress("dedup", total=total, unit="doc") as progress:
+        return Writer(everything, None, 0).write(documents, out, progress)
 
 
-def _sets(
-    config: DedupConfig, documents: Path, ranked: np.ndarray, progress: Progress
-) -> tuple[np.ndarray, np.ndarray]:
-    """Second pass: the shingle sets of ``ranked`` end to end, and where each one ends."""
-    place = {int(document): rank for rank, document in enumerate(ranked)}
-    sets: list[np.ndarray] = [np.zeros(0, np.uint32)] * len(ranked)
-    start = 0
-    for table in read_tables(documents, ["text"]):
-        here = range(start, start + table.num_rows)
-        wanted = [d - start for d in here if d in place]
-        if wanted:
-            buffer, offsets = text_buffers(column_texts(table))
-            found = shingle_sets(buffer, offsets, np.array(wanted), config.ngram)
-            for d, members in zip(wanted, found, strict=True):
-                sets[place[start + d]] = members
-        start += table.num_rows
-        progress.advance(table.num_rows)
-    ends = np.zeros(len(sets) + 1, np.int64)
-    np.cumsum([len(members) for members in sets], out=ends[1:])
-    return np.concatenate([*sets, np.zeros(0, np.uint32)]), ends
-
-
-def _write(
-    documents: Path,
-    out: Path,
-    signed: Signed,
-    duplicates: Duplicates,
+def _find(
+    settings: Lsh,
+    folders: list[Path],
+    signed: list[Signed],
+    order: np.ndarray,
+    scratch: Path,
     progress: Progress,
-) -> Tally:
-    """Third pass: write the documents that stay, count the others."""
-    tally = Tally("dedup")
+) -> Duplicates:
+    """Who stands for whom: exact copies first, then what is similar enough to a kept one.
+
+    Documents are numbered through all folders, this run's first; ``order`` begins with
+    those of earlier runs.
+    """
+    kept, similarity = np.arange(len(order)), np.ones(len(order))
+    first = first_copies(np.concatenate([one.digests for one in signed]), order)
+    unique = first == kept
+    shingles = np.concatenate([one.shingles for one in signed])
+    bands = (
+        np.concatenate(parts)
+        for parts in zip(*(one.keys for one in signed), strict=True)
+    )
+    groups = find_groups(bands, unique & (shingles > 0))
+    ranked = groups.among(order)
+    n_fixed = int((ranked >= len(signed[0].sizes)).sum())
+    with ShingleSets(scratch / "sets", len(ranked), settings.ngram) as sets:
+        _read_sets(folders, ranked, len(order), sets, progress)
+        where = sets.members(), sets.starts, sets.sizes
+        keep_best(ranked, n_fixed, groups, where, settings.threshold, kept, similarity)
+    ids = np.concatenate([one.ids for one in signed])
+    return Duplicates(kept[first], similarity[first], ~unique, ids)
+
+
+def _read_sets(
+    folders: list[Path],
+    ranked: np.ndarray,
+    documents: int,
+    sets: ShingleSets,
+    progress: Progress,
+) -> None:
+    """Second pass: the shingle sets of the candidates, numbered by their rank."""
+    place = np.full(documents, -1, np.int64)
+    place[ranked] = np.arange(len(ranked))
     start = 0
-    with DocumentWriter(out) as writer:
-        for table in read_tables(documents):
-            here = np.arange(start, start + table.num_rows)
-            stays = duplicates.kept[here] == here
-            sizes = text_sizes(table)
-            tally.take(table.num_rows, int(sizes.sum()))
-            tally.keep(int(stays.sum()), int(sizes[stays].sum()))
-            writer.write_table(table.filter(pa.array(stays)))
-            for row in np.flatnonzero(~stays).tolist():
-                _count(table, row, start + row, signed, duplicates, tally)
+    for folder in folders:
+        for table in read_tables(folder, ["text"]):
+            here = place[start : start + table.num_rows]
+            texts = np.flatnonzero(here >= 0)
+            if len(texts):
+                sets.add(here[texts], *text_buffers(column_texts(table)), texts)
             start += table.num_rows
             progress.advance(table.num_rows)
-    return tally
-
-
-def _count(
-    table: pa.Table,
-    row: int,
-    d: int,
-    signed: Signed,
-    duplicates: Duplicates,
-    tally: Tally,
-) -> None:
-    reason = "exact duplicate" if duplicates.exact[d] else "near duplicate"
-    if tally.needs_example(reason):
-        kept = _hexadecimal(signed.ids[duplicates.kept[d]])
-        note = f"kept {kept}, Jaccard {duplicates.similarity[d]:.2f}"
-        tally.drop(Document(**table.slice(row, 1).to_pylist()[0]), reason, note)
-    else:
-        tally.count_dropped(reason, int(signed.sizes[d]))
-
-
-def _hexadecimal(number: np.ndarray) -> str:
-    return f"{int(number[0]):016x}{int(number[1]):016x}"
-
-
-def _write_pairs(path: Path, signed: Signed, duplicates: Duplicates) -> None:
-    gone = np.flatnonzero(duplicates.kept != np.arange(len(duplicates.kept)))
-    kept = duplicates.kept[gone]
-    sizes = np.bincount(duplicates.kept, minlength=1)[kept]
-    table = pa.table(
-        {
-            "doc": pa.array([_hexadecimal(signed.ids[d]) for d in gone], pa.string()),
-            "kept": pa.array([_hexadecimal(signed.ids[d]) for d in kept], pa.string()),
-            "jaccard": duplicates.similarity[gone],
-            "exact": duplicates.exact[gone],
-            "cluster_size": sizes.astype(np.int64),
-        }
-    )
-    pq.write_table(table.sort_by("doc"), path, compression="zstd")

@@ -1,14 +1,15 @@
 """A rule of one's own: one Python expression over the numbers of a document.
 
 Only numbers, column names, arithmetic, comparisons, ``and``, ``or`` and ``not`` are
-understood, so a recipe from a stranger can compute nothing else. Read as Python by ``ast``,
-evaluated here over whole columns at once.
+understood, and ``language == "en"``, so a recipe from a stranger can compute nothing else.
+Read as Python by ``ast``, evaluated here over whole columns at once.
 """
 
 import ast
 import difflib
 import operator
 from functools import reduce
+from typing import NoReturn
 
 import numpy as np
 
@@ -36,16 +37,30 @@ def evaluate(expression: str, columns: dict[str, np.ndarray]) -> np.ndarray:
     Raises :class:`UserError` for what is no expression, an unknown name, or anything
     beyond numbers and logic.
     """
-    try:
-        tree = ast.parse(expression.strip(), mode="eval")
-    except (SyntaxError, ValueError) as error:
-        raise UserError(
-            f"data.filters.keep: '{expression}' is not an expression ({error})."
-        ) from None
+    tree = _parse(expression)
     rows = len(next(iter(columns.values())))
     with np.errstate(divide="ignore", invalid="ignore"):
         value = _value(tree.body, columns, expression)
     return np.broadcast_to(np.asarray(value, bool), (rows,))
+
+
+def names_in(expression: str, known: list[str]) -> set[str]:
+    """The names that ``expression`` uses, each one of ``known``; none when it is empty."""
+    if not expression:
+        return set()
+    names = {n.id for n in ast.walk(_parse(expression)) if isinstance(n, ast.Name)}
+    for name in sorted(names - set(known)):
+        _unknown(name, known, expression)
+    return names
+
+
+def _parse(expression: str) -> ast.Expression:
+    try:
+        return ast.parse(expression.strip(), mode="eval")
+    except (SyntaxError, ValueError) as error:
+        raise UserError(
+            f"data.filters.keep: '{expression}' is not an expression ({error})."
+        ) from None
 
 
 def _value(node: ast.expr, columns: dict[str, np.ndarray], expression: str):
@@ -55,8 +70,16 @@ def _value(node: ast.expr, columns: dict[str, np.ndarray], expression: str):
     match node:
         case ast.Constant(value=bool() | int() | float() as value):
             return float(value)
-        case ast.Name(id=name):
-            return _column(name, columns, expression)
+        case ast.Name(id=name) if name not in columns:
+            _unknown(name, list(columns), expression)
+        case ast.Name(id=name) if columns[name].dtype != object:
+            return columns[name]
+        case ast.Compare(
+            left=ast.Name(id=name),
+            ops=[ast.Eq() | ast.NotEq() as op],
+            comparators=[ast.Constant(value=str() as word)],
+        ) if name in columns and columns[name].dtype == object:
+            return COMPARISONS[type(op)](columns[name], word)
         case ast.BoolOp(op=ast.And(), values=parts):
             return reduce(np.logical_and, map(of, parts))
         case ast.BoolOp(values=parts):
@@ -77,16 +100,14 @@ def _value(node: ast.expr, columns: dict[str, np.ndarray], expression: str):
             )
     raise UserError(
         f"data.filters.keep: '{ast.unparse(node)}' is not allowed; an expression holds "
-        "numbers, column names, + - * /, comparisons, and, or, not."
+        "numbers, column names, + - * /, comparisons, and, or, not, language == 'en'."
     )
 
 
-def _column(name: str, columns: dict[str, np.ndarray], expression: str) -> np.ndarray:
-    if name in columns:
-        return columns[name]
-    nearest = difflib.get_close_matches(name, columns, n=1, cutoff=0.5)
+def _unknown(name: str, known: list[str], expression: str) -> NoReturn:
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f" (did you mean '{nearest[0]}'?)" if nearest else ""
     raise UserError(
         f"data.filters.keep: there is no number '{name}' in '{expression}'{hint}; there "
-        f"are {', '.join(columns)}."
+        f"are {', '.join(known)}."
     )

@@ -1,110 +1,113 @@
 """Rules that documents must pass. Numbers first, decisions later.
 
-:mod:`~hornbook.data.filter.statistics` measures; :mod:`~hornbook.data.filter.rules` holds
-the bounds. The numbers of all documents, kept or not, are stored in ``statistics.parquet``.
+:mod:`~hornbook.data.filter.measures` measures; :mod:`~hornbook.data.filter.rules` holds the
+bounds. The numbers of all documents, kept or not, are stored in ``statistics.parquet``.
 """
 
-import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from hornbook.core.progress import Progress
 from hornbook.data.arrow import column_texts, text_sizes
 from hornbook.data.config import FilterConfig
 from hornbook.data.documents import (
     Document,
-    DocumentWriter,
+    DocumentFile,
     count_documents,
-    read_tables,
+    documents_file,
 )
-from hornbook.data.engine import cores, ordered_map
+from hornbook.data.filter.boilerplate import (
+    LineCounts,
+    count_boilerplate,
+    cut_boilerplate,
+)
+from hornbook.data.filter.c4 import keep_c4_lines
 from hornbook.data.filter.expression import evaluate
-from hornbook.data.filter.rules import Rule, decide, rules, with_preset
-from hornbook.data.filter.statistics import measure
-from hornbook.data.filter.weblines import keep_c4_lines
-from hornbook.data.filter.webstatistics import measure_web
-from hornbook.data.funnel import Tally
-
-HEAD_LINES = 12
-COMMENT = re.compile(r"\s*(#|//|/\*|\*|--|;|%|<!--|\"\"\"|''')")
-GENERATED = re.compile(
-    r"auto-?generated|automatically generated|@generated|do not (edit|modify)"
-    r"|\b(file|module|code|codec|configuration)\b[^.]{0,40}\bgenerated (by|from|on|and)\b",
-    re.IGNORECASE,
+from hornbook.data.filter.linescan import keep_lines
+from hornbook.data.filter.measures import (
+    StoredNumbers,
+    check_lists,
+    measure_table,
+    number_table,
 )
-
-
-def looks_generated(text: str) -> bool:
-    """Whether a comment within the first lines says that a program wrote the file."""
-    head = text[:2000].split("\n")[:HEAD_LINES]
-    return any(COMMENT.match(line) and GENERATED.search(line) for line in head)
+from hornbook.data.filter.pagelines import prose_lines
+from hornbook.data.filter.rules import Rule, decide, rules, with_preset
+from hornbook.data.funnel import Tally
+from hornbook.data.units import (
+    THREADS,
+    UNIT_BYTES,
+    DocumentUnit,
+    document_units,
+    each_unit,
+    join_numbers,
+    write_numbers,
+)
 
 
 def filter_documents(
-    config: FilterConfig, documents: Path, out: Path
+    config: FilterConfig, documents: Path, out: Path, earlier: Path | None = None
 ) -> dict[str, Any]:
     """Measure every document, keep the ones that pass; returns the funnel facts.
 
     Writes the kept documents and ``statistics.parquet``: ``id``, every number, and the
-    ``reason`` (empty when kept). Under C4's rules the kept documents lose some lines.
+    ``reason`` (empty when kept). Under C4's and RefinedWeb's rules the kept documents lose
+    some lines. ``earlier`` is the directory of an earlier filtering: numbers that stand
+    there for the same texts are not measured again.
     """
     config = with_preset(config)
+    facts = check_lists(config)
+    boilerplate = config.boilerplate if config.enabled else None
+    counts = count_boilerplate(boilerplate, documents) if boilerplate else None
+    stored = StoredNumbers(earlier) if earlier else None
+
+    def work(number: int, unit: DocumentUnit) -> dict[str, Any]:
+        return _filter_unit(number, unit, config, counts, stored, out)
+
+    tally = Tally("filter")
+    cuts: list[dict[str, Any]] = []
+    done = 0
+    with Progress("filter", count_documents(documents), "doc") as progress:
+        units = document_units(documents)
+        for unit, before in each_unit(work, units, out, THREADS, UNIT_BYTES):
+            tally.add(unit["tally"])
+            cuts += unit["cuts"]
+            progress.advance(unit["tally"]["documents_in"], earlier=before)
+            done += 1
+    join_numbers(out, done)
+    return tally.facts(**facts, **_cut_facts(cuts))
+
+
+def _filter_unit(
+    number: int,
+    unit: DocumentUnit,
+    config: FilterConfig,
+    counts: LineCounts | None,
+    stored: StoredNumbers | None,
+    out: Path,
+) -> dict[str, Any]:
+    """Measure and judge one unit's documents; write its kept ones and its numbers."""
     asked = rules(config) if config.enabled else []
     reasons = np.array([*(rule.reason for rule in asked), "own rule", ""])
     tally = Tally("filter")
-    statistics: pq.ParquetWriter | None = None
-    with (
-        DocumentWriter(out) as writer,
-        Progress("filter", count_documents(documents), "doc") as progress,
-    ):
-        measured = ordered_map(
-            lambda table: (table, measure_table(table, config)),
-            read_tables(documents),
-            cores(),
-            processes=False,
-        )
-        for table, columns in measured:
+    numbers: list[pa.Table] = []
+    cuts: list[dict[str, Any]] = []
+    with DocumentFile(documents_file(out, number)) as writer:
+        for table in unit.tables():
+            shorter, cut = table, {}
+            if config.boilerplate and counts:
+                shorter, cut = cut_boilerplate(table, counts, config.boilerplate)
+                cuts.append(cut)
+            columns = measure_table(shorter, config, stored)
             verdict = judge(columns, asked, config)
-            kept = _shorten(table.filter(pa.array(verdict < 0)), config)
+            kept = _shorten(shorter.filter(pa.array(verdict < 0)), config)
             _count(table, kept, reasons[verdict], tally)
             writer.write_table(kept)
-            numbers = pa.table(
-                {"id": table.column("id"), **columns, "reason": reasons[verdict]}
-            )
-            if statistics is None:
-                path = out / "statistics.parquet"
-                statistics = pq.ParquetWriter(path, numbers.schema, compression="zstd")
-            statistics.write_table(numbers)
-            progress.advance(table.num_rows)
-    if statistics is not None:
-        statistics.close()
-    return tally.facts()
-
-
-def measure_table(table: pa.Table, config: FilterConfig) -> dict[str, np.ndarray]:
-    """Every number that rules may ask for, one array over the rows each.
-
-    The web rules' numbers cost most, and are only there when such a rule is asked for.
-    """
-    texts = column_texts(table)
-    heads = [looks_generated(text) for text in table.column("text").to_pylist()]
-    columns = measure(texts) | {"generated": np.array(heads, np.float64)}
-    return columns | (measure_web(texts) if needs_web(config) else {})
-
-
-def needs_web(config: FilterConfig) -> bool:
-    """Whether a rule asks for a number that only :func:`measure_web` gives."""
-    tables = (
-        config.gopher_quality,
-        config.gopher_repetition,
-        config.c4,
-        config.fineweb,
-    )
-    return any(tables) or bool(config.keep)
+            numbers.append(number_table(shorter, columns, reasons[verdict], config))
+    write_numbers(out, number, numbers)
+    return {"tally": tally.facts(), "cuts": cuts}
 
 
 def judge(
@@ -119,11 +122,29 @@ def judge(
 
 
 def _shorten(table: pa.Table, config: FilterConfig) -> pa.Table:
-    """The documents without the lines that C4 drops, where that is asked for."""
-    if not (config.enabled and config.c4 and config.c4.drop_lines and table.num_rows):
+    """The documents without the lines that C4 or RefinedWeb drop, where that is asked for."""
+    if not config.enabled or not table.num_rows:
         return table
-    texts = keep_c4_lines(column_texts(table), config.c4.closed_lines_only)
-    return table.set_column(table.schema.get_field_index("text"), "text", texts)
+    place, texts = table.schema.get_field_index("text"), column_texts(table)
+    if config.web_lines and config.web_lines.drop_lines:
+        prose = prose_lines(texts, config.web_lines.max_uppercase)
+        texts = keep_lines(texts, prose)
+    if config.c4 and config.c4.drop_lines:
+        texts = keep_c4_lines(texts, config.c4.closed_lines_only)
+    return table.set_column(place, "text", texts)
+
+
+def _cut_facts(cuts: list[dict[str, Any]]) -> dict[str, Any]:
+    """What was cut from documents as boilerplate, all batches together."""
+    cuts = [cut for cut in cuts if cut]
+    if not cuts:
+        return {}
+    examples = dict.fromkeys(line for cut in cuts for line in cut["examples"])
+    return {
+        "boilerplate_lines": sum(cut["lines"] for cut in cuts),
+        "boilerplate_bytes": sum(cut["bytes"] for cut in cuts),
+        "boilerplate_examples": list(examples)[:50],
+    }
 
 
 def _count(table: pa.Table, kept: pa.Table, reasons: np.ndarray, tally: Tally) -> None:

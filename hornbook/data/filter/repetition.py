@@ -18,56 +18,49 @@ LAST = 10
 
 
 @njit(nogil=True, cache=True)
-def repeated_ngrams(hashes, lengths, words, alive, grams, slots, out):
+def repeated_ngrams(hashes, lengths, words, places, grams, slots, out):
     """Fill ``out`` (9,) with characters: top 2- to 4-grams, repeated 5- to 10-grams.
 
     hashes, lengths  of the words, in order; lengths in characters
-    alive, grams, slots  scratch space of at least ``words`` each (bool, uint64, int64)
+    places, grams, slots  scratch space of at least ``words`` each (int64, uint64, int64):
+        where an n-gram that may be repeated begins, its hash, and its counter
     """
     out[:] = 0.0
+    living = words
     for i in range(words):
-        alive[i] = True
+        places[i] = i
         grams[i] = hashes[i]
-    remaining = words
     for n in range(2, LAST + 1):
-        positions = words - n + 1
-        if positions <= 0:
+        if words < n or (n > 4 and not living):
             return
-        if remaining:
-            remaining, counts = _count_level(hashes, positions, n, alive, grams, slots)
+        while living and places[living - 1] > words - n:
+            living -= 1
+        living, counts = _count_level(hashes, n, places, living, grams, slots)
         if n <= 4:
-            at, count = 0, 1
-            if remaining:
-                at, count = _most_frequent(positions, alive, slots, counts)
+            at, count = _most_frequent(places, living, slots, counts)
             size = n - 1
             for i in range(at, at + n):
                 size += lengths[i]
             out[n - 2] = size * count
-        elif remaining:
-            out[n - 2] = _characters_seen_before(
-                positions, n, lengths, alive, slots, counts
-            )
         else:
-            return
+            out[n - 2] = _characters_seen_before(
+                n, lengths, places, living, slots, counts
+            )
 
 
 @njit(nogil=True, cache=True)
-def _count_level(hashes, positions, n, alive, grams, slots):
-    """Count the n-grams at positions still alive; those that occur once die.
+def _count_level(hashes, n, places, living, grams, slots):
+    """Count the n-grams at ``places[:living]``; those that occur once leave the list.
 
-    Returns how many positions are left, and the counts that ``slots`` points into.
+    Returns how many are left, and the counts that ``slots`` points into.
     """
-    living = 0
-    for i in range(positions):
-        living += alive[i]
     size = 16
     while size < 2 * living:
         size *= 2
     keys, counts = np.zeros(size, np.uint64), np.zeros(size, np.int32)
     mask = np.uint64(size - 1)
-    for i in range(positions):
-        if not alive[i]:
-            continue
+    for p in range(living):
+        i = places[p]
         key = mix(grams[i] * SPREAD + hashes[i + n - 1]) | np.uint64(1)
         grams[i] = key
         at = (key >> np.uint64(32)) & mask
@@ -77,35 +70,36 @@ def _count_level(hashes, positions, n, alive, grams, slots):
         counts[at] += 1
         slots[i] = np.int64(at)
     remaining = 0
-    for i in range(positions):
-        alive[i] = alive[i] and counts[slots[i]] > 1
-        remaining += alive[i]
+    for p in range(living):
+        if counts[slots[places[p]]] > 1:
+            places[remaining] = places[p]
+            remaining += 1
     return remaining, counts
 
 
 @njit(nogil=True, cache=True)
-def _most_frequent(positions, alive, slots, counts):
+def _most_frequent(places, living, slots, counts):
     """``(position, count)`` of the most frequent n-gram; of equals the first."""
     best, best_count = 0, 1
-    for i in range(positions):
-        if alive[i] and counts[slots[i]] > best_count:
-            best, best_count = i, counts[slots[i]]
+    for p in range(living):
+        count = counts[slots[places[p]]]
+        if count > best_count:
+            best, best_count = places[p], count
     return best, best_count
 
 
 @njit(nogil=True, cache=True)
-def _characters_seen_before(positions, n, lengths, alive, slots, counts):
+def _characters_seen_before(n, lengths, places, living, slots, counts):
     """Characters in n-grams met before, reading on behind each one found."""
-    total = 0
-    i = 0
-    while i < positions:
-        if not alive[i]:
-            i += 1
-        elif counts[slots[i]] > 0:
+    total = free = 0
+    for p in range(living):
+        i = places[p]
+        if i < free:
+            continue
+        if counts[slots[i]] > 0:
             counts[slots[i]] = -1  # met for the first time
-            i += 1
-        else:
-            for j in range(i, i + n):
-                total += lengths[j]
-            i += n
+            continue
+        for j in range(i, i + n):
+            total += lengths[j]
+        free = i + n
     return total

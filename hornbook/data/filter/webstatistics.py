@@ -22,8 +22,9 @@ from hornbook.data.characters import (
     kinds,
     mix,
 )
+from hornbook.data.filter.linescan import line_tables
 from hornbook.data.filter.repetition import repeated_ngrams
-from hornbook.data.filter.weblines import measure_lines, phrase_table, sentence_ends
+from hornbook.data.filter.weblines import measure_lines
 
 WORDS = (
     "words",  # with at least one letter or digit
@@ -35,7 +36,7 @@ WORDS = (
     "newlines_per_word",
 )
 LINES = (  # shares are of the non-empty lines, and of the text's characters
-    "bullet_line_share",
+    "bullet_line_share",  # of all lines, as is the next
     "ellipsis_line_share",
     "closed_line_share",  # lines that end in a sentence's punctuation
     "short_line_share",  # of at most 30 characters
@@ -47,8 +48,10 @@ LINES = (  # shares are of the non-empty lines, and of the text's characters
     "c4_open_lines",  # the same, without asking for final punctuation (FineWeb)
     "c4_sentences",  # sentences in the lines C4 keeps
     "c4_open_sentences",
-    "lorem_ipsum",
-    "curly_brackets",
+    "c4_lorem_ipsum",  # in a line that C4 reads as far as that; 0 or 1
+    "c4_open_lorem_ipsum",
+    "c4_curly_brackets",
+    "c4_open_curly_brackets",
     "repeated_characters_in_lines",  # of the characters in non-empty lines
 )
 NGRAMS = tuple(
@@ -56,6 +59,7 @@ NGRAMS = tuple(
 )  # share of the text's characters
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 FNV_START, FNV_PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
+NEWLINE, HASH, DOT, ELLIPSIS = 10, 35, 46, 0x2026
 
 
 def measure_web(texts: pa.LargeStringArray) -> dict[str, np.ndarray]:
@@ -63,9 +67,7 @@ def measure_web(texts: pa.LargeStringArray) -> dict[str, np.ndarray]:
     buffer, offsets = text_buffers(texts)
     names = WORDS + LINES + NGRAMS
     out = np.zeros((len(texts), len(names)))
-    _measure(
-        buffer, offsets, kinds(), _stop_words(), sentence_ends(), *phrase_table(), out
-    )
+    _measure(buffer, offsets, kinds(), _stop_words(), line_tables(), out)
     return {name: out[:, i].copy() for i, name in enumerate(names)}
 
 
@@ -81,13 +83,13 @@ def _stop_words() -> np.ndarray:
 
 
 @njit(nogil=True, cache=True)
-def _measure(buffer, offsets, kind_of, stop_words, ends, phrases, lengths, out):
+def _measure(buffer, offsets, kind_of, stop_words, tables, out):
     longest = np.int64(0)
     for d in range(offsets.size - 1):
         longest = max(longest, offsets[d + 1] - offsets[d])
     hashes = np.empty(longest // 2 + 1, np.uint64)
     word_lengths = np.empty(hashes.size, np.int32)
-    alive = np.empty(hashes.size, np.bool_)
+    places = np.empty(hashes.size, np.int64)
     grams = np.empty(hashes.size, np.uint64)
     slots = np.empty(hashes.size, np.int64)
     counts = np.zeros(9, np.int64)
@@ -103,9 +105,9 @@ def _measure(buffer, offsets, kind_of, stop_words, ends, phrases, lengths, out):
         row[4] = counts[5] / max(all_words, 1)
         row[5] = counts[6]
         row[6] = counts[7] / max(all_words, 1)
-        measure_lines(buffer, start, end, ends, phrases, lengths, characters, row[7:22])
-        repeated_ngrams(hashes, word_lengths, all_words, alive, grams, slots, row[22:])
-        row[22:] /= characters
+        measure_lines(buffer, start, end, tables, characters, row[7:24])
+        repeated_ngrams(hashes, word_lengths, all_words, places, grams, slots, row[24:])
+        row[24:] /= characters
 
 
 @njit(nogil=True, cache=True)
@@ -115,40 +117,56 @@ def _split(buffer, start, end, kind_of, stop_words, hashes, lengths, counts):
     words, words with a letter or digit, their characters, '#', ellipses, words with a
     letter, different stop words, newlines, characters.
     """
-    counts[:] = 0
-    h, length, seen, found, dots = FNV_START, 0, 0, 0, 0
+    words = real = real_characters = marks = ellipses = alphabetic = found = 0
+    newlines = characters = 0
     i = start
-    while i <= end:
-        code, size = (np.int64(10), 1) if i == end else code_point(buffer, i, end)
-        kind = kind_of[code] if code < TABLE_SIZE else 0
-        counts[8] += i < end
-        counts[7] += code == 10 and i < end
-        if code == 46:
-            dots += 1
-        elif dots:
-            counts[4] += dots // 3
-            dots = 0
-        if kind != SPACE:
+    while i < end:
+        h, length, seen = FNV_START, 0, np.uint8(0)
+        while i < end:
+            code, size = np.int64(buffer[i]), 1
+            if code >= 0x80:
+                code, size = code_point(buffer, i, end)
+            kind = kind_of[code] if code < TABLE_SIZE else np.uint8(0)
+            if kind == SPACE:
+                newlines += code == NEWLINE
+                characters += 1
+                i += size
+                break
             for j in range(i, i + size):
                 h = (h ^ np.uint64(buffer[j])) * FNV_PRIME
             length += 1
             seen |= kind
-            counts[3] += code == 35
-            counts[4] += code == 0x2026
-        elif length:
-            words = counts[0]
+            marks += code == HASH
+            ellipses += code == ELLIPSIS
+            if code == DOT and i + 1 < end and buffer[i + 1] == DOT:
+                ellipses += _whole_ellipses(buffer, start, i, end)
+            i += size
+        characters += length
+        if length:
             hashes[words], lengths[words] = mix(h), length
-            counts[0] += 1
+            words += 1
             if seen & (LETTER | DIGIT):
-                counts[1] += 1
-                counts[2] += length
-            counts[5] += (seen & LETTER) != 0
+                real += 1
+                real_characters += length
+            alphabetic += (seen & LETTER) != 0
             if length <= 4:
                 for j in range(stop_words.size):
                     if h == stop_words[j]:
                         found |= 1 << j
-            h, length, seen = FNV_START, 0, 0
-        i += size
+    counts[0], counts[1], counts[2] = words, real, real_characters
+    counts[3], counts[4], counts[5] = marks, ellipses, alphabetic
+    counts[6], counts[7], counts[8] = 0, newlines, characters
     while found:
         counts[6] += found & 1
         found >>= 1
+
+
+@njit(nogil=True, cache=True)
+def _whole_ellipses(buffer, start, i, end):
+    """How many times "..." stands in the run of dots that begins at ``i``."""
+    if i > start and buffer[i - 1] == DOT:
+        return 0  # the run began earlier and is counted
+    first = i
+    while i < end and buffer[i] == DOT:
+        i += 1
+    return (i - first) // 3

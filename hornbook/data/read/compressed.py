@@ -2,20 +2,19 @@
 
 Crawl archives are many small gzip members end to end, so a broken one need not cost the
 rest: :meth:`GzipStream.resync` goes on at the next. Nothing is decompressed further than it
-is read, so a decompression bomb costs no memory.
+is read, so a decompression bomb costs no memory; one is given up early.
 """
 
 import io
 import zlib
 from typing import IO, Any
 
-import zstandard
-
-from hornbook.core.errors import UserError
+import pyarrow as pa
 
 CHUNK = 1 << 16
 GZIP, ZSTD, LZ4 = b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18"
-MAX_ZSTD_WINDOW = 1 << 27  # bytes a frame may make its reader remember
+MAX_EXPANSION = 200  # times; text that people wrote shrinks less
+HARMLESS = 256 << 20  # bytes that may come out of however few
 
 
 class BrokenStream(Exception):
@@ -32,23 +31,18 @@ def open_stream(handle: IO[bytes]) -> io.BufferedIOBase:
     handle.seek(0)
     if magic.startswith(GZIP):
         return io.BufferedReader(GzipStream(handle), CHUNK)
-    if magic == ZSTD:
-        reader = zstandard.ZstdDecompressor(max_window_size=MAX_ZSTD_WINDOW)
-        frames = reader.stream_reader(handle, read_across_frames=True, closefd=False)
-        return io.BufferedReader(Guarded(frames, handle), CHUNK)
-    if magic == LZ4:
-        return io.BufferedReader(Guarded(_lz4(handle), handle), CHUNK)
-    return io.BufferedReader(Guarded(handle, handle), CHUNK)
+    codec = {ZSTD: "zstd", LZ4: "lz4"}.get(magic)
+    # Arrow's decompressors notice a file that ends too early, and limit what a frame may
+    # make its reader remember.
+    plain = pa.PythonFile(handle, "r")
+    inner = pa.CompressedInputStream(plain, codec) if codec else handle
+    return io.BufferedReader(Guarded(inner, handle), CHUNK)
 
 
-def _lz4(handle: IO[bytes]) -> Any:
-    try:
-        import lz4.frame
-    except ImportError:
-        raise UserError(
-            "Reading .lz4 files needs the package lz4: pip install 'hornbook[web]'."
-        ) from None
-    return lz4.frame.LZ4FrameFile(handle, "rb")
+def check_expansion(came_out: int, went_in: int) -> None:
+    """Stop at a decompression bomb; raises :class:`ValueError`."""
+    if came_out > max(HARMLESS, MAX_EXPANSION * went_in):
+        raise ValueError(f"it grows more than {MAX_EXPANSION}-fold: a bomb?")
 
 
 class Guarded(io.RawIOBase):
@@ -56,6 +50,7 @@ class Guarded(io.RawIOBase):
 
     def __init__(self, inner: Any, handle: IO[bytes]) -> None:
         self._inner, self._handle = inner, handle
+        self._came_out = 0
 
     def readable(self) -> bool:
         """Always: this is a stream to read."""
@@ -65,6 +60,8 @@ class Guarded(io.RawIOBase):
         """Fill ``target``; raises :class:`BrokenStream` at damage."""
         try:
             data = self._inner.read(len(target))
+            self._came_out += len(data)
+            check_expansion(self._came_out, self._handle.tell())
         except Exception as error:  # each library has its own
             raise BrokenStream(self._handle.tell(), f"broken data ({error})") from None
         target[: len(data)] = data
@@ -81,6 +78,8 @@ class GzipStream(io.RawIOBase):
         self._member: Any = None
         self.began = False  # did the last bytes read begin a member?
         self.start = 0  # where the member read last begins in the file
+        self._came_out = 0  # bytes, since the last damage
+        self._behind_damage = 0
 
     def readable(self) -> bool:
         """Always: this is a stream to read."""
@@ -117,7 +116,11 @@ class GzipStream(io.RawIOBase):
             raise BrokenStream(self.start, "gzip data cut off")
         try:
             data = self._member.decompress(self._input, size)
-        except zlib.error as error:
+            self._came_out += len(data)
+            check_expansion(
+                self._came_out, self._consumed + CHUNK - self._behind_damage
+            )
+        except (zlib.error, ValueError) as error:
             raise BrokenStream(self.start, f"broken gzip data ({error})") from None
         ended = self._member.eof
         rest = self._member.unused_data if ended else self._member.unconsumed_tail
@@ -138,7 +141,8 @@ class GzipStream(io.RawIOBase):
 
     def resync(self) -> bool:
         """Go on at the next member behind the broken one; False when there is none."""
-        self._consumed = self.start + 1
+        self._consumed = self._behind_damage = self.start + 1
+        self._came_out = 0
         self._handle.seek(self._consumed)
         self._input, self._member = b"", None
         while block := self._handle.read(CHUNK):

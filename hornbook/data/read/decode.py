@@ -3,6 +3,7 @@
 import codecs
 import io
 import tokenize
+import unicodedata
 
 BYTE_ORDER_MARKS = (  # longest first: UTF-32's little-endian mark begins with UTF-16's
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -17,20 +18,29 @@ ASCII = bytes(range(0x80))
 MAX_WESTERN_HIGH_SHARE = 0.25
 
 
+UTF16_SAMPLE = 4096  # characters looked at
+
+
 class NotText(Exception):
     """The bytes are no text that can be read; the message says why."""
 
 
-def decode(raw: bytes, suffix: str = "") -> tuple[str, str]:
-    """The text of ``raw`` and the encoding it was read with.
+def decode(raw: bytes, suffix: str = "", encoding: str = "") -> tuple[str, str]:
+    """The text of ``raw`` and the encoding it was read with: ``encoding`` where it is given.
 
-    A byte-order mark decides; then UTF-8; then what a Python file declares; then
-    Windows-1252, where the bytes look like Western text. Raises :class:`NotText`.
+    Else a byte-order mark decides; then NUL bytes at every other place, for UTF-16 without
+    one; then UTF-8; then what a Python file declares; then Windows-1252, where the bytes
+    look like Western text. Raises :class:`NotText`.
     """
+    if encoding:
+        return _strictly(raw, encoding), encoding
     for mark, encoding in BYTE_ORDER_MARKS:
         if raw.startswith(mark):
             return _strictly(raw, encoding), encoding
     if b"\0" in raw:
+        for encoding in ("utf-16-le", "utf-16-be"):
+            if (text := _utf16(raw, encoding)) is not None:
+                return text, encoding
         raise NotText("binary (it holds NUL bytes)")
     try:
         text = raw.decode("utf-8")
@@ -39,6 +49,24 @@ def decode(raw: bytes, suffix: str = "") -> tuple[str, str]:
     if _control_share(raw) > 0.01:
         raise NotText("binary (it holds control bytes)")
     return text, "utf-8"
+
+
+def _utf16(raw: bytes, encoding: str) -> str | None:
+    """``raw`` as UTF-16 if it reads like text: blanks or line ends, no odd characters.
+
+    In the other byte order a blank would be U+2000 and most letters ideographs, and
+    bytes that are no text give unassigned characters and controls.
+    """
+    try:
+        text = raw.decode(encoding)
+    except UnicodeDecodeError:
+        return None
+    sample = text[:UTF16_SAMPLE]
+    blanks = sum(c in " \n\t\r" for c in sample)
+    kinds = {unicodedata.category(c) for c in sample if c not in "\n\t\r\f\x1b"}
+    if "\0" in text or kinds & {"Cc", "Cn", "Co"}:
+        return None
+    return text if blanks >= 0.005 * len(sample) and len(text) > 3 else None
 
 
 def _legacy(raw: bytes, suffix: str, error: UnicodeDecodeError) -> tuple[str, str]:
@@ -57,7 +85,8 @@ def _legacy(raw: bytes, suffix: str, error: UnicodeDecodeError) -> tuple[str, st
             if letters + punctuation >= 0.9 * high:
                 return text, "cp1252"
     raise NotText(
-        f"not UTF-8 nor Windows-1252 (byte {error.start} is {raw[error.start]:#04x})"
+        f"not UTF-8 nor Windows-1252 (byte {error.start} is {raw[error.start]:#04x}; "
+        "see 'encoding')"
     )
 
 

@@ -3,22 +3,27 @@
 This file only finds files; :mod:`hornbook.data.read.formats` reads what is in them.
 """
 
+import errno
 import os
+import stat
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import xxhash
 
 from hornbook.core.errors import UserError
 from hornbook.data.config import (
+    CommonCrawlSource,
     CrawlSource,
     DataConfig,
     FilesSource,
+    GitSource,
+    HubSource,
     Source,
     StdlibSource,
 )
@@ -27,7 +32,11 @@ from hornbook.data.config import (
 NOT_STDLIB = {"site-packages", "dist-packages", "__pycache__"}
 STDLIB_TESTS = {"test", "tests", "idle_test"}
 
+BUFFER = 1 << 16  # bytes read at once, and what a format may be told from
+
 Skip = Callable[[str, str], None]  # (path, reason)
+# (path, facts): what is known of a document before it is read out, its url, licence, language
+Note = Callable[[str, dict[str, str]], None]
 
 
 @dataclass(frozen=True)
@@ -37,15 +46,54 @@ class SourceFile:
     source: str
     path: str
     file: Path
+    first: int = (
+        1  # the number of its first line or row, if it is part of a larger file
+    )
+    groups: tuple[int, int] | None = None  # row groups of a Parquet file, if not all
+
+    def size(self) -> int:
+        """How many bytes it holds; raises :class:`OSError` where it has vanished."""
+        return self.file.stat().st_size
+
+    def state(self) -> str:
+        """Changes when the content does; raises :class:`OSError` where it has vanished."""
+        status = self.file.stat()
+        return f"{status.st_size} {status.st_mtime_ns}"
+
+    def open(self) -> IO[bytes]:
+        """Its bytes; raises :class:`OSError`, also for a pipe or a device."""
+        return open_regular(self.file)
+
+
+def open_regular(path: Path) -> IO[bytes]:
+    """Open a file for reading, but nothing that could make a reader wait forever."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return os.fdopen(descriptor, "rb", BUFFER)
 
 
 def find_files(source: Source, skip: Skip) -> Iterator[SourceFile]:
     """The files of a source, sorted by path; strays go to ``skip``.
 
-    Raises :class:`UserError` where the source is missing or holds nothing that matches.
+    Those of a remote source are fetched as they are asked for. Raises :class:`UserError`
+    where the source is missing or holds nothing that matches.
     """
     if isinstance(source, StdlibSource):
         yield from _stdlib_files(source)
+    elif isinstance(source, GitSource):
+        from hornbook.data.read.repository import find_code
+
+        yield from find_code(source, skip)
+    elif isinstance(source, CommonCrawlSource):
+        from hornbook.data.web.commoncrawl import fetch_archives
+
+        yield from fetch_archives(source, skip)
+    elif isinstance(source, HubSource):
+        from hornbook.data.web.hub import fetch_dataset
+
+        yield from fetch_dataset(source, skip)
     else:
         yield from _files(source, skip)
 
@@ -76,21 +124,28 @@ def source_name(source: Source) -> str:
     """The name a source goes by: its own, or the last part of its path."""
     if source.name or isinstance(source, StdlibSource):
         return source.name
-    return Path(source.path).resolve().name
+    if isinstance(source, CommonCrawlSource):
+        return source.crawl or Path(source.urls).stem
+    if isinstance(source, HubSource):
+        return source.repo.rpartition("/")[2]
+    return Path(source.path).resolve().name.removesuffix(".git")
 
 
 def _probe(source: Source) -> dict[str, Any]:
+    if isinstance(source, CommonCrawlSource | HubSource):
+        return _probe_remote(source)
     count = total = 0
     digest = xxhash.xxh3_128()
     for found in find_files(source, lambda path, reason: None):
         try:
-            status = found.file.stat()
+            size, state = found.size(), found.state()
         except OSError:  # it vanished just now; reading will report it
             continue
         count += 1
-        total += status.st_size
-        fields = (found.path, str(status.st_size), str(status.st_mtime_ns))
-        digest.update("\0".join(fields).encode("utf-8", "surrogateescape") + b"\n")
+        total += size
+        digest.update(
+            f"{found.path}\0{state}".encode("utf-8", "surrogateescape") + b"\n"
+        )
     facts = {"files": count, "bytes": total, "fingerprint": digest.hexdigest()}
     if isinstance(source, StdlibSource):
         return facts | {
@@ -99,6 +154,17 @@ def _probe(source: Source) -> dict[str, Any]:
             "include_tests": source.include_tests,
         }
     return facts
+
+
+def _probe_remote(source: CommonCrawlSource | HubSource) -> dict[str, Any]:
+    """Nothing is fetched for a plan: what is named by an id or a commit does not change."""
+    if isinstance(source, CommonCrawlSource):
+        from hornbook.data.web.commoncrawl import check, listed_urls
+
+        check(source)
+        urls = listed_urls(source)
+        return {"urls": xxhash.xxh3_128_hexdigest(repr(urls).encode())}
+    return {"repo": source.repo, "revision": source.revision}
 
 
 def _stdlib_files(source: StdlibSource) -> Iterator[SourceFile]:
@@ -117,6 +183,8 @@ def _stdlib_files(source: StdlibSource) -> Iterator[SourceFile]:
 
 
 def _files(source: FilesSource | CrawlSource, skip: Skip) -> Iterator[SourceFile]:
+    if isinstance(source, FilesSource):
+        _check_encoding(source.encoding)
     root, name = Path(source.path).expanduser(), source_name(source)
     if root.is_file():
         yield SourceFile(name, root.name, root)
@@ -140,6 +208,16 @@ def _files(source: FilesSource | CrawlSource, skip: Skip) -> Iterator[SourceFile
             f"data.sources: '{source.path}' holds no file that matches "
             f"{', '.join(source.include)} ({strays} others); set 'include' or another 'path'."
         )
+
+
+def _check_encoding(encoding: str) -> None:
+    try:
+        "".encode(encoding or "utf-8")
+    except LookupError:  # codecs that are none of text too, as "hex"
+        raise UserError(
+            f"data.sources: unknown 'encoding' '{encoding}'; use one of Python's names, as "
+            "utf-16, koi8-r, shift_jis, gb18030, cp1251."
+        ) from None
 
 
 def walk(root: Path, skip: Skip, excluded: set[str] = frozenset()) -> Iterator[Path]:  # type: ignore[assignment]

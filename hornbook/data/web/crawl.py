@@ -3,38 +3,46 @@
 from collections.abc import Iterator
 from typing import IO
 
-from hornbook.data.read.sources import Skip
+from hornbook.data.read.sources import Note, Skip
 from hornbook.data.web.html import BadPage, decode_page
 from hornbook.data.web.http import parse_answer, parse_content_type
 from hornbook.data.web.warc import BadRecord, Record, read_records
+from hornbook.data.web.wat import title_and_description
 
 HTML_TYPES = ("text/html", "application/xhtml+xml", "")
 SILENT = ("request", "warcinfo", "revisit", "dnsinfo")  # never hold a page
 
 
 def read_crawl(
-    path: str, handle: IO[bytes], skip: Skip
+    path: str, handle: IO[bytes], wat_titles: bool, skip: Skip, note: Note
 ) -> Iterator[tuple[str, str, bool]]:
     """``(path:number, text, is it HTML?)`` of each record that holds a page.
 
     Requests, archive headers and revisits are passed over; every other record without a
-    page is skipped with its reason.
+    page is skipped with its reason. ``note`` hears each page's url. Of WAT records, which
+    hold no page, ``wat_titles`` takes title and description.
     """
     for number, record in enumerate(read_records(path, handle, skip)):
         if record.kind in SILENT:
             continue
         place = f"{path}:{number}"
         try:
-            yield place, *_page(record)
+            text, is_html = _page(record, wat_titles)
         except (BadRecord, BadPage) as error:
             skip(f"{place} {record.url[:200]}", str(error))
+            continue
+        if record.url:
+            note(place, {"url": record.url})
+        yield place, text, is_html
 
 
-def _page(record: Record) -> tuple[str, bool]:
+def _page(record: Record, wat_titles: bool) -> tuple[str, bool]:
     if record.kind == "conversion":  # WET: the text is taken out already
         return record.payload.decode("utf-8", "replace"), False
     if record.kind == "metadata":
-        raise BadRecord("a metadata record (WAT holds no text)")
+        if wat_titles:
+            return title_and_description(record.payload), False
+        raise BadRecord("a metadata record (it holds no page; see 'wat_titles')")
     body, media_type, charset = record.payload, "", ""
     if record.kind == "response" and not _other_protocol(record):
         answer = parse_answer(record.payload)

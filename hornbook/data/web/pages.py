@@ -6,13 +6,13 @@ from itertools import islice
 import pyarrow as pa
 
 from hornbook.data.config import FilterConfig, HtmlMode
-from hornbook.data.filter.filters import judge, measure_table
-from hornbook.data.filter.rules import rules, with_preset
+from hornbook.data.pool import GivenUp, at
 from hornbook.data.read.clean import normalize
 from hornbook.data.read.sources import Skip
 from hornbook.data.web.html import BadPage, careful_text, fast_text, looks_doubtful
 
 BATCH = 64  # pages judged together
+PAGE_SECONDS = 30.0  # for the text of one page
 
 Page = tuple[str, str]  # its path, and HTML (or the text taken from it)
 
@@ -47,8 +47,9 @@ def page_texts(
 
 def _extract(page: Page, careful: bool, skip: Skip) -> str:
     try:
+        at(page[0], "extraction", PAGE_SECONDS)
         text = careful_text(page[1]) if careful else fast_text(page[1])
-    except BadPage as error:
+    except (BadPage, GivenUp) as error:
         skip(page[0], str(error))
         return ""
     if not text.strip():
@@ -60,6 +61,10 @@ def _extract(page: Page, careful: bool, skip: Skip) -> str:
 def _worth_keeping(texts: list[str], filters: FilterConfig) -> list[bool]:
     if not filters.enabled:
         return [True] * len(texts)
+    from hornbook.data.filter.filters import judge  # they load Numba
+    from hornbook.data.filter.measures import measure_table
+    from hornbook.data.filter.rules import rules, with_preset
+
     config = with_preset(filters)
     column = pa.array([normalize(text) for text in texts], pa.large_string())
     columns = measure_table(pa.table({"text": column}), config)

@@ -71,7 +71,9 @@ def _after_damage(
     if not broken_data and _peek(stream).startswith(b"WARC/"):
         return stream
     raw = getattr(stream, "raw", None)
-    if isinstance(raw, GzipStream):  # each record is a member of its own
+    # Where all is one member, or this is the first, later records are in plain sight.
+    whole = isinstance(raw, GzipStream) and raw.start == 0
+    if isinstance(raw, GzipStream) and (broken_data or arc or not whole):
         stream.detach()  # else the old reader closes the file when it goes
         return io.BufferedReader(raw, 1 << 16) if raw.resync() else None
     if broken_data or arc:
@@ -139,6 +141,8 @@ def read_headers(stream: io.BufferedIOBase) -> dict[str, str]:
         name = name.strip().lower()
         if colon:
             headers.setdefault(name, value.strip())
+        else:
+            name = ""  # not a header, so nothing to fold a line into
     raise BadRecord(f"more than {MAX_HEADERS} header lines")
 
 

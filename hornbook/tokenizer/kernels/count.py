@@ -22,51 +22,46 @@ ROWS, COLUMNS = 3, BATCH + 128
 HEAVIEST = (1 << 31) - 1  # a word of a larger count is laid out more than once
 
 
-@inner
-def count_text(buf, at, n, classes, rule, table, bits, seen, used, rows):
-    """Add one to the count of every piece of ``buf[at:n]``.
+def counter_for(rule):
+    """The kernel for one split pattern."""
 
-    Returns where it stopped: before ``n`` when the table or ``seen`` must grow first.
-    """
-    ends, keys_0, keys_1 = rows[ENDS], rows[KEY_0], rows[KEY_1]
-    pos, scan = at, at + 1
-    while pos < n:
-        if (used[0] + BATCH) * 2 > (1 << bits):
-            return at
-        m, pos, scan = piece_ends(buf, pos, scan, n, classes, rule, ends)
-        if used[1] + 2 * (pos - at) + 16 > len(seen):
-            return at
-        start = at
-        for i in range(np.uint64(m)):
-            end = np.int64(ends[i])
-            keys_0[i], keys_1[i] = piece_key(buf, start, end - start)
-            prefetch(table, np.int64(home(keys_0[i], keys_1[i], bits) << THREE))
-            start = end
-        start = at
-        for i in range(np.uint64(m)):
-            size = np.int64(ends[i]) - start
-            place = find(table, bits, keys_0[i], keys_1[i], buf, start, size, seen)
-            if table[place + ONE] == ZERO:
-                occupy(table, place, keys_0[i], keys_1[i], buf, start, size, seen, used)
-            table[place + TWO] += ONE
-            start += size
-        at = pos
-    return at
+    @kernel
+    def count_texts(buf, texts, text, at, classes, table, bits, seen, used, rows):
+        """Count the pieces of texts ``text``, ``text + 1``, ... of ``buf``, from ``at`` on.
 
+        The rows of ``texts`` are where they start and stop. Returns (text, at), for the next
+        call when the table or ``seen`` must grow.
+        """
+        ends, keys_0, keys_1 = rows[ENDS], rows[KEY_0], rows[KEY_1]
+        while text < texts.shape[1]:
+            at, n = max(at, texts[0, text]), texts[1, text]
+            pos, scan = at, at + 1
+            while pos < n:
+                if (used[0] + BATCH) * 2 > (1 << bits):
+                    return text, at
+                m, pos, scan = piece_ends(rule, buf, pos, scan, n, classes, ends)
+                if used[1] + 2 * (pos - at) + 16 > len(seen):
+                    return text, at
+                start = at
+                for i in range(np.uint64(m)):
+                    end = np.int64(ends[i])
+                    keys_0[i], keys_1[i] = piece_key(buf, start, end - start)
+                    prefetch(table, np.int64(home(keys_0[i], keys_1[i], bits) << THREE))
+                    start = end
+                start = at
+                for i in range(np.uint64(m)):
+                    size = np.int64(ends[i]) - start
+                    key_0, key_1 = keys_0[i], keys_1[i]
+                    place = find(table, bits, key_0, key_1, buf, start, size, seen)
+                    if table[place + ONE] == ZERO:
+                        occupy(table, place, key_0, key_1, buf, start, size, seen, used)
+                    table[place + TWO] += ONE
+                    start += size
+                at = pos
+            text += 1
+        return text, at
 
-@kernel
-def count_texts(buf, texts, text, at, classes, rule, table, bits, seen, used, rows):
-    """Count texts ``text``, ``text + 1``, ... of ``buf``, whose starts and stops are the rows
-    of ``texts``; returns (text, at), for the next call when the table must grow.
-    """
-    while text < texts.shape[1]:
-        at = max(at, texts[0, text])
-        stop = texts[1, text]
-        at = count_text(buf, at, stop, classes, rule, table, bits, seen, used, rows)
-        if at < stop:
-            break
-        text += 1
-    return text, at
+    return count_texts
 
 
 @inner

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hornbook.tokenizer.kernels.jit import ONE, ZERO, inner
+from hornbook.tokenizer.kernels.jit import ONE, ZERO, inlined, inner
 from hornbook.tokenizer.kernels.scan import code_point
 from hornbook.tokenizer.kernels.slots import MIX_1
 
@@ -10,7 +10,7 @@ JOINED_BITS = 20  # of the hash of a pair of characters
 SEVEN, EIGHT = np.uint64(7), np.uint64(8)
 
 
-@inner
+@inlined
 def character_pair(a, b):
     """Which bit of ``joined`` stands for the characters ``a b``."""
     key = (np.uint64(a) << np.uint64(21)) | np.uint64(b)

@@ -17,6 +17,8 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic as numba_intrinsic
+from numba.extending import overload as numba_overload
+from numba.np.arrayobj import populate_array
 
 BYTE, INT32, INT64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 
@@ -40,8 +42,11 @@ _CACHE = _config.CACHE_DIR or _cache_folder()
 
 OPTIONS = {"nogil": True, "error_model": "numpy"}
 _njit: Any = numba.njit
-_carray: Any = vars(numba)["carray"]
 inner = _njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
+# For what runs once per piece: a real call there counts references, dozens of nanoseconds.
+inlined = _njit(
+    no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True, **OPTIONS
+)
 
 
 def kernel(function: Any) -> Any:
@@ -59,6 +64,11 @@ def kernel(function: Any) -> Any:
 def intrinsic(function: Any) -> Any:
     """``numba.extending.intrinsic``: the function below writes LLVM instructions itself."""
     return numba_intrinsic(function)
+
+
+def overload(function: Any, **options: Any) -> Any:
+    """``numba.extending.overload``: what kernels call when they call ``function``."""
+    return numba_overload(function, **options)
 
 
 def _address(context, builder, array_type, array, byte):
@@ -136,6 +146,24 @@ def byte_mask(typing, array, byte, raised, low, count):
 
 
 @intrinsic
+def smallest_of_16(typing, array, first):
+    """The smallest of sixteen uint32 of ``array`` from index ``first`` on."""
+
+    def codegen(context, builder, signature, args):
+        vector = ir.VectorType(INT32, 16)
+        byte = builder.shl(args[1], INT64(2))
+        place = _address(context, builder, signature.args[0], args[0], byte)
+        data = builder.load(builder.bitcast(place, vector.as_pointer()), align=4)
+        kind = ir.FunctionType(INT32, [vector])
+        function = cgutils.get_or_insert_function(
+            builder.module, kind, "llvm.vector.reduce.umin.v16i32"
+        )
+        return builder.call(function, [data])
+
+    return types.uint32(array, types.int64), codegen
+
+
+@intrinsic
 def lowest_bit(typing, bits):
     """The index of the lowest set bit; 64 when there is none."""
 
@@ -145,29 +173,69 @@ def lowest_bit(typing, bits):
     return types.int64(types.uint64), codegen
 
 
+def _array_at(context, builder, dtype, place, sizes):
+    """An array over memory that someone else holds."""
+    array_type = types.Array(dtype, len(sizes), "C")
+    array = context.make_array(array_type)(context, builder)
+    item = INT64(dtype.bitwidth // 8)
+    strides = [item]
+    for size in reversed(sizes[1:]):
+        strides.insert(0, builder.mul(strides[0], size))
+    data = builder.inttoptr(place, array.data.type)
+    populate_array(array, data, sizes, strides, item, None)
+    return array._getvalue()
+
+
+def _state_word(builder, address, number, word):
+    """Word 0 or 1, the place or the size, of array ``number`` of a state."""
+    place = builder.add(address, builder.shl(number, INT64(4)))
+    place = builder.add(place, INT64(8 * word))
+    return builder.load(builder.inttoptr(place, INT64.as_pointer()))
+
+
 @intrinsic
-def _pointer(typing, address):
+def view(typing, address, number, dtype):
+    """Array ``number`` of the state at ``address`` (see :func:`addresses`), in one dimension.
+
+    It costs nothing, unlike an argument.
+    """
+
     def codegen(context, builder, signature, args):
-        return builder.inttoptr(args[0], cgutils.voidptr_t)
+        place, size = (_state_word(builder, args[0], args[1], word) for word in (0, 1))
+        return _array_at(context, builder, dtype.dtype, place, [size])
 
-    return types.voidptr(types.uint64), codegen
+    return types.Array(dtype.dtype, 1, "C")(types.int64, types.int64, dtype), codegen
 
 
-@inner
-def view(state, name, dtype):
-    """Array ``name`` of a state made by :func:`addresses`; free, unlike an argument."""
-    row = np.uint64(name)
-    return _carray(_pointer(state[row, 0]), (np.int64(state[row, 1]),), dtype)
+@intrinsic
+def view_as(typing, address, number, shape, dtype):
+    """The same in the dimensions of ``shape``."""
+
+    def codegen(context, builder, signature, args):
+        sizes = cgutils.unpack_tuple(builder, args[2])
+        place = _state_word(builder, args[0], args[1], 0)
+        return _array_at(context, builder, dtype.dtype, place, sizes)
+
+    array = types.Array(dtype.dtype, len(shape), "C")
+    shapes = types.UniTuple(types.int64, len(shape))
+    return array(types.int64, types.int64, shapes, dtype), codegen
 
 
 def addresses(*arrays: np.ndarray) -> np.ndarray:
-    """Where each array lies and its length, ``(arrays, 2)`` uint64, for :func:`view`.
+    """A state: where each array lies and its length, ``(arrays, 2)`` int64.
 
-    A kernel call pays for every array argument; this passes many as one. Whoever holds
-    the result must hold the arrays too.
+    A kernel call pays for every array argument; this passes many as one number, the
+    state's own address. Whoever uses that must hold the state and the arrays.
     """
+    state = np.zeros((len(arrays), 2), np.int64)
+    point(state, 0, *arrays)
+    return state
+
+
+def point(state: np.ndarray, first: int, *arrays: np.ndarray) -> None:
+    """Let the arrays from number ``first`` on be ``arrays``."""
     rows = [(array.ctypes.data, array.size) for array in arrays]
-    return np.array(rows, np.uint64)
+    state[first : first + len(rows)] = rows
 
 
 # An int64 beside a uint64 silently becomes a float64, so constants carry their type.

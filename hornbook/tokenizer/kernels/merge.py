@@ -2,7 +2,14 @@
 
 import numpy as np
 
-from hornbook.tokenizer.kernels.jit import ONE, ZERO, inner, kernel
+from hornbook.tokenizer.kernels.jit import (
+    ONE,
+    ZERO,
+    inlined,
+    inner,
+    kernel,
+    smallest_of_16,
+)
 from hornbook.tokenizer.kernels.slots import MIX_1, MIX_2
 
 MAX_TOKENS = 1 << 20  # ids take 20 bits of a pair's word; the last is NOBODY
@@ -11,14 +18,14 @@ NEVER = np.uint32(2**32 - 1)  # the rank of a pair that doesn't merge
 STOP = np.uint32(0xFFFFFF00)  # keys from here on hold no rank
 NOBODY = np.uint32(MAX_TOKENS - 1)  # the neighbour beyond both ends, part of no pair
 EDGE = 271  # where NOBODY sits
-LONGEST = 255  # bytes of a piece that merge_piece can take: positions are 8 bits
+LONGEST = 255  # bytes of a piece that a lane can take: positions are 8 bits
 BITS_8, BITS_20, BITS_24 = np.uint64(8), np.uint64(20), np.uint64(24)
 LOW_24 = np.uint64((1 << 24) - 1)
 RANK_SHIFT, LOW_8 = np.uint32(8), np.uint32(255)
 IDS, KEYS, NEXT, BACK = np.uint64(0), np.uint64(1), np.uint64(2), np.uint64(3)
 
 
-@inner
+@inlined
 def rank_of(pairs, left, right):
     """When ``left right`` merges, or NEVER.
 
@@ -68,55 +75,62 @@ def fill_pairs(pairs, left, right):
     return True
 
 
-@inner
-def merge_piece(buf, start, size, byte_ids, byte_ranks, pairs, made, work):
-    """BPE of ``buf[start:start + size]``, at most LONGEST bytes, into ``work[IDS]``.
+@inlined
+def lay_out(buf, start, size, byte_ids, byte_ranks, lane):
+    """Begin with the bytes of ``buf[start:start + size]``, at most LONGEST, in ``lane``.
 
-    ``work[KEYS][i]`` is ``rank << 8 | i``: the smallest key is the leftmost best pair.
+    ``lane[KEYS][i]`` is ``rank << 8 | i``: the smallest key is the leftmost best pair.
     Merged-away positions are skipped through the links NEXT and BACK; both ends link to
-    EDGE, so that the loop tests for no end. Returns the number of tokens.
+    EDGE, so that merging tests for no end.
     """
-    ids, keys, after, back = work[IDS], work[KEYS], work[NEXT], work[BACK]
+    ids, keys, after, back = lane[IDS], lane[KEYS], lane[NEXT], lane[BACK]
     last, base = np.uint64(size - 1), np.uint64(start)
+    for i in range(last | np.uint64(15), last - ONE, -1):
+        keys[np.uint64(i)] = NEVER  # up to whole vectors
     for i in range(np.uint64(size)):
         byte = np.uint64(buf[base + i])
         ids[i] = byte_ids[byte]
         after[i], back[i] = i + ONE, i - ONE
         pair = (byte << BITS_8) | np.uint64(buf[base + i + ONE])
-        keys[i] = (byte_ranks[pair] << RANK_SHIFT) | np.uint32(i)
-    after[last], back[ZERO], keys[last] = EDGE, EDGE, NEVER
+        if i < last:
+            keys[i] = (byte_ranks[pair] << RANK_SHIFT) | np.uint32(i)
+    after[last], back[ZERO] = EDGE, EDGE
     ids[np.uint64(EDGE)] = NOBODY
-    full, left = np.uint64(size), size
-    if size > 24:  # rounded up, so that the search for the smallest runs on vectors
-        full = np.uint64((size + 15) & ~15)
-        for i in range(np.uint64(size), full):
-            keys[i] = NEVER
-    while True:
-        best = NEVER
-        if size <= 24:
-            for i in range(full):
-                if keys[i] < best:
-                    best = keys[i]
-        else:
-            for i in range(full):
-                best = min(best, keys[i])
-        if best >= STOP:
-            break
-        i = np.uint64(best & LOW_8)
-        new = made[np.uint64(best >> RANK_SHIFT)]
-        gone = np.uint64(after[i])
-        right, before = np.uint64(after[gone]), np.uint64(back[i])
-        ids[i], after[i], back[right], keys[gone] = new, right, i, NEVER
-        left -= 1
-        keys[i] = (rank_of(pairs, new, ids[right]) << RANK_SHIFT) | np.uint32(i)
-        keys[before] = (rank_of(pairs, ids[before], new) << RANK_SHIFT) | np.uint32(
-            before
-        )
-    i = ZERO
-    for m in range(np.uint64(left)):
-        ids[m] = ids[i]
+
+
+@inlined
+def merge_best(lane, size, pairs, made):
+    """Merge the best pair of a laid out piece; False when there is none."""
+    ids, keys, after, back = lane[IDS], lane[KEYS], lane[NEXT], lane[BACK]
+    best = smallest_of_16(keys, 0)
+    for i in range(16, size, 16):
+        best = min(best, smallest_of_16(keys, i))
+    if best >= STOP:
+        return False
+    i = np.uint64(best & LOW_8)
+    new = made[np.uint64(best >> RANK_SHIFT)]
+    gone = np.uint64(after[i])
+    right, before = np.uint64(after[gone]), np.uint64(back[i])
+    ids[i], after[i], back[right], keys[gone] = new, right, i, NEVER
+    rank, rank_before = (
+        rank_of(pairs, new, ids[right]),
+        rank_of(pairs, ids[before], new),
+    )
+    keys[i] = (rank << RANK_SHIFT) | np.uint32(i)
+    keys[before] = (rank_before << RANK_SHIFT) | np.uint32(before)
+    return True
+
+
+@inlined
+def gather(lane):
+    """Move the ids that are left to the front of ``lane[IDS]``; returns how many."""
+    ids, after = lane[IDS], lane[NEXT]
+    i, count = ZERO, 0
+    while i != np.uint64(EDGE):
+        ids[np.uint64(count)] = ids[i]
+        count += 1
         i = np.uint64(after[i])
-    return left
+    return count
 
 
 @inner
@@ -207,7 +221,10 @@ def recover_pairs(blob, offsets, ids, byte_ids, byte_ranks, table, pairs, work):
         size = offsets[t + 1] - start
         if size < 2 or size > LONGEST:
             return t
-        if merge_piece(blob, start, size, byte_ids, byte_ranks, table, ids, work) != 2:
+        lay_out(blob, start, size, byte_ids, byte_ranks, work)
+        while merge_best(work, size, table, ids):
+            pass
+        if gather(work) != 2:
             return t
         pairs[t, 0], pairs[t, 1] = work[IDS][0], work[IDS][1]
         if not add_pair(table, pairs[t, 0], pairs[t, 1], t):

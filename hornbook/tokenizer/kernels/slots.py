@@ -11,7 +11,7 @@ Open addressing over slots of four 64-bit words, two to a cache line:
 
 import numpy as np
 
-from hornbook.tokenizer.kernels.jit import ONE, ZERO, inner, kernel, load64, store64
+from hornbook.tokenizer.kernels.jit import ONE, ZERO, inlined, kernel, load64, store64
 
 SHORT = 15  # bytes that fit a key
 LONG = np.uint64(16 << 56)
@@ -23,18 +23,24 @@ KEEP_0 = np.array([(1 << 8 * min(n, 8)) - 1 for n in range(16)], np.uint64)
 KEEP_1 = np.array([(1 << 8 * max(n - 8, 0)) - 1 for n in range(16)], np.uint64)
 
 
-@inner
+@inlined
 def piece_key(buf, start, size):
     """Words 0 and 1 of the key of ``buf[start:start + size]`` (LONG alone if long)."""
-    kept = np.uint64(min(size, SHORT))
+    if size > SHORT:
+        return hash_bytes(buf, start, size), LONG
+    return short_key(buf, start, size)
+
+
+@inlined
+def short_key(buf, start, size):
+    """Words 0 and 1 of the key of at most SHORT bytes."""
+    kept = np.uint64(size)
     key_0 = load64(buf, start) & KEEP_0[kept]
     key_1 = (load64(buf, start + 8) & KEEP_1[kept]) | (kept << BITS_56)
-    if size > SHORT:
-        key_0, key_1 = hash_bytes(buf, start, size), LONG
     return key_0, key_1
 
 
-@inner
+@inlined
 def home(key_0, key_1, bits):
     """Index of the first word of the slot where this key's search begins."""
     mixed = key_0 ^ (key_1 * MIX_2)
@@ -42,7 +48,7 @@ def home(key_0, key_1, bits):
     return ((mixed * MIX_1) >> np.uint64(64 - bits)) << BITS_2
 
 
-@inner
+@inlined
 def hash_bytes(buf, start, size):
     """A 64-bit hash of ``buf[start:start + size]``."""
     mixed, i = np.uint64(size) * MIX_2, 0
@@ -55,7 +61,7 @@ def hash_bytes(buf, start, size):
     return mixed ^ (mixed >> BITS_32)
 
 
-@inner
+@inlined
 def same_bytes(a, i, b, j, size):
     """Whether ``a[i:i + size] == b[j:j + size]``."""
     k = 0
@@ -66,7 +72,7 @@ def same_bytes(a, i, b, j, size):
     return (load64(a, i + k) ^ load64(b, j + k)) & KEEP_0[np.uint64(size - k)] == ZERO
 
 
-@inner
+@inlined
 def find(table, bits, key_0, key_1, buf, start, size, seen):
     """The slot of a piece, or the empty slot where it belongs."""
     mask = (np.uint64(4) << np.uint64(bits)) - ONE
@@ -87,7 +93,7 @@ def find(table, bits, key_0, key_1, buf, start, size, seen):
     return at
 
 
-@inner
+@inlined
 def occupy(table, at, key_0, key_1, buf, start, size, seen, used):
     """Write a key into its empty slot; ``used`` counts slots and bytes of ``seen``."""
     if key_1 == LONG:

@@ -10,20 +10,34 @@ blank), S spaces, N newlines, W all blanks, the cl100k and Llama 3 patterns say:
 * newlines right after an X belong to it; any other run of blanks starts a piece at its
   first character, after its last newline, and at its last character if that is no newline.
 
-Windows with non-ASCII blanks or numbers, and runs that cross a window's edge in a way
-that needs more context, are left to the plain scanner.
+Windows with non-ASCII blanks or numbers, runs that cross a window's edge in a way that needs
+more context, and texts' ends in blanks are left to the plain scanner.
 """
 
 import numpy as np
 
-from hornbook.tokenizer.kernels.jit import ONE, ZERO, byte_mask, inner, lowest_bit
+from hornbook.tokenizer.kernels.jit import (
+    ONE,
+    OPTIONS,
+    ZERO,
+    byte_mask,
+    inlined,
+    inner,
+    lowest_bit,
+    overload,
+)
 from hornbook.tokenizer.kernels.scan import (
+    GPT2,
     GPT4,
     LLAMA3,
+    O200K,
     QUOTE,
     char_at,
     contraction,
-    next_piece,
+    gpt2_piece,
+    gpt4_piece,
+    o200k_piece,
+    whole,
 )
 from hornbook.tokenizer.unicode import LETTER, OTHER
 
@@ -34,7 +48,7 @@ FIRST_5, FIRST_6 = np.uint64(0x1F), np.uint64(0x3F)
 TWO, THREE, LAST_5 = np.uint64(2), np.uint64(3), np.uint64(59)
 
 
-@inner
+@inlined
 def wide_letters(buf, at, lead, cut, classes):
     """(ok, bits) of the non-ASCII letters; not ok when one is a blank or a number.
 
@@ -61,7 +75,7 @@ def wide_letters(buf, at, lead, cut, classes):
     return True, bits
 
 
-@inner
+@inlined
 def digit_starts(D):
     """(ok, bits): every third digit of each run starts a piece."""
     first = D & ~(D << ONE)
@@ -77,7 +91,7 @@ def digit_starts(D):
     return True, starts
 
 
-@inner
+@inlined
 def blank_starts(buf, at, n, W, N, X):
     """(ok, bits): where runs of blanks start pieces."""
     if N & FIRST_5 == FIRST_5:  # are these newlines part of an X run before the window?
@@ -103,7 +117,7 @@ def blank_starts(buf, at, n, W, N, X):
     return True, starts
 
 
-@inner
+@inlined
 def window_starts(buf, at, n, classes):
     """(ok, bits): which owned bytes from ``at`` on start a piece; not ok: scan plainly."""
     L = byte_mask(buf, at, 0x20, 97, 26)
@@ -142,16 +156,15 @@ def window_starts(buf, at, n, classes):
 
 
 @inner
-def piece_ends(buf, pos, scan, n, classes, rule, ends):
-    """Write the ends of the pieces after ``pos`` until ``ends`` is nearly full.
-
-    Everything before ``scan`` > ``pos`` has been looked at. Returns (count, pos, scan).
-    """
+def gpt4_ends(buf, pos, scan, n, classes, to_end, ends):
+    """The ends for the cl100k pattern (``to_end``) or Llama 3's, by windows."""
     m, limit = 0, len(ends) - SIZE
-    windows = rule in (GPT4, LLAMA3)
+    # The zeros after a text look like an X; only blanks at its very end need more care.
+    last = buf[n - 1]
+    until = n - AHEAD if last == 32 or last == 9 or last == 11 or last == 12 else n
     while m < limit and pos < n:
-        if not windows or scan + AHEAD >= n:
-            pos = next_piece(buf, pos, n, classes, rule)
+        if scan >= until:
+            pos = gpt4_piece(buf, pos, n, classes, to_end) if scan < n else n
             ends[np.uint64(m)] = pos
             m += 1
             scan = max(scan, pos + 1)
@@ -159,6 +172,8 @@ def piece_ends(buf, pos, scan, n, classes, rule, ends):
         base = scan - LOW
         ok, bits = window_starts(buf, base, n, classes)
         if ok:
+            if base + SIZE > n:
+                bits &= (ONE << np.uint64(n - base)) - ONE
             while bits != ZERO:
                 pos = base + lowest_bit(bits)
                 bits &= bits - ONE
@@ -168,8 +183,57 @@ def piece_ends(buf, pos, scan, n, classes, rule, ends):
         else:
             stop = min(scan + OWN, n)
             while pos < stop and m < limit + SIZE - 4:
-                pos = next_piece(buf, pos, n, classes, rule)
+                pos = gpt4_piece(buf, pos, n, classes, to_end)
                 ends[np.uint64(m)] = pos
                 m += 1
             scan = max(scan, pos + 1)
     return m, pos, scan
+
+
+def plain_ends(next_piece):
+    """The ends that a plain scanner finds one by one."""
+
+    @inner
+    def ends_of(buf, pos, n, classes, ends):
+        m = 0
+        while m < len(ends) and pos < n:
+            pos = next_piece(buf, pos, n, classes)
+            ends[np.uint64(m)] = pos
+            m += 1
+        return m, pos, pos + 1
+
+    return ends_of
+
+
+gpt2_ends, o200k_ends = plain_ends(gpt2_piece), plain_ends(o200k_piece)
+whole_ends = plain_ends(whole)
+
+
+def piece_ends(rule, buf, pos, scan, n, classes, ends):
+    """Write the ends of the pieces of ``buf[pos:n]`` until ``ends`` is nearly full.
+
+    Everything before ``scan`` > ``pos`` has been looked at. Returns (count, pos, scan).
+    For kernels only; ``rule`` is a constant there, so only its scanner is compiled.
+    """
+    raise NotImplementedError
+
+
+@overload(piece_ends, prefer_literal=True, jit_options=OPTIONS)
+def _piece_ends(rule, buf, pos, scan, n, classes, ends):
+    number = rule.literal_value
+    if number in (GPT4, LLAMA3):
+        to_end = number == GPT4
+        return lambda rule, buf, pos, scan, n, classes, ends: gpt4_ends(
+            buf, pos, scan, n, classes, to_end, ends
+        )
+    if number == GPT2:
+        return lambda rule, buf, pos, scan, n, classes, ends: gpt2_ends(
+            buf, pos, n, classes, ends
+        )
+    if number == O200K:
+        return lambda rule, buf, pos, scan, n, classes, ends: o200k_ends(
+            buf, pos, n, classes, ends
+        )
+    return lambda rule, buf, pos, scan, n, classes, ends: whole_ends(
+        buf, pos, n, classes, ends
+    )

@@ -6,7 +6,7 @@ import pytest
 
 from hornbook.core.errors import UserError
 from hornbook.data.config import DedupConfig
-from hornbook.data.dedup import jsonl
+from hornbook.data.dedup import records
 from hornbook.data.dedup.jsonl import dedup_jsonl
 
 LONG = " ".join(f"word{i}" for i in range(200))
@@ -15,7 +15,7 @@ TEXTS = [LONG, LONG + " more", "other " + LONG[:400], LONG, "short", "short", "Ã
 
 @pytest.mark.parametrize("batch_bytes", [1, 8 << 20])
 def test_lines_that_stay_are_copied_byte_for_byte(tmp_path, monkeypatch, batch_bytes):
-    monkeypatch.setattr(jsonl, "BATCH_BYTES", batch_bytes)
+    monkeypatch.setattr(records, "BATCH_BYTES", batch_bytes)
     lines = [json.dumps({"id": i, "text": text}) for i, text in enumerate(TEXTS)]
     (tmp_path / "in.jsonl").write_text("\n\n".join(lines))
     facts = dedup_jsonl(DedupConfig(), tmp_path / "in.jsonl", tmp_path / "out.jsonl")

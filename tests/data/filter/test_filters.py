@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hornbook.core.errors import UserError
 from hornbook.data.characters import DIGIT, LETTER, SPACE, kinds
 from hornbook.data.config import FilterConfig
 from hornbook.data.documents import read_documents
-from hornbook.data.filter.filters import filter_documents, looks_generated
+from hornbook.data.filter.filters import filter_documents
+from hornbook.data.filter.measures import looks_generated
 from hornbook.data.filter.statistics import measure
 
 PROSE = "It was a bright cold day in April, and the clocks were striking thirteen. " * 2
@@ -131,3 +133,126 @@ def test_without_filters_everything_passes_but_is_measured(corpus, tmp_path):
 )
 def test_generated_files_say_so_in_a_comment_at_the_top(head, generated):
     assert looks_generated(head + CODE) is generated
+
+
+def test_languages_keep_their_texts_and_leave_code_alone(corpus, tmp_path):
+    german = (
+        "Es war ein klarer, kalter Tag im April, und die Uhren schlugen dreizehn. " * 3
+    )
+    texts = {
+        "en.txt": PROSE * 2,
+        "de.txt": german,
+        "code.py": CODE,
+        "x.txt": "❄ 🎄 " * 99,
+    }
+    config = FilterConfig(languages=("de",), max_symbol_share=1, max_duplicate_lines=1)
+    filter_documents(config, corpus(texts), tmp_path / "out")
+    assert [d.path for d in read_documents(tmp_path / "out")] == ["de.txt", "code.py"]
+    rows = pq.read_table(tmp_path / "out" / "statistics.parquet").to_pylist()
+    assert [row["language"] for row in rows] == ["en", "de", "code", ""]
+    asked = FilterConfig(languages=("de",), languages_of_code=True, max_symbol_share=1)
+    filter_documents(asked, corpus(texts, name="again"), tmp_path / "asked")
+    assert [d.path for d in read_documents(tmp_path / "asked")] == ["de.txt"]
+
+
+def test_an_unknown_language_is_refused(corpus, tmp_path):
+    with pytest.raises(UserError, match="'xx' is not known; there are am, ar"):
+        filter_documents(
+            FilterConfig(languages=("xx",)), corpus([PROSE]), tmp_path / "o"
+        )
+
+
+def test_a_rule_of_ones_own_may_ask_for_languages_and_lists(corpus, tmp_path):
+    config = FilterConfig(
+        keep="language == 'en' and language_score > 0.5 and spam_phrases == 0",
+        min_bytes=0,
+    )
+    german = "Es war ein klarer, kalter Tag im April, und die Uhren schlugen dreizehn. "
+    facts = filter_documents(config, corpus([PROSE, german * 2]), tmp_path / "out")
+    assert facts["reasons"]["own rule"]["documents"] == 1
+    with pytest.raises(UserError, match="did you mean 'language_score'"):
+        wrong = FilterConfig(keep="language_scoer > 1")
+        filter_documents(wrong, corpus([PROSE], name="w"), tmp_path / "w")
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """Counts how often each measure runs."""
+    from dataclasses import replace
+
+    from hornbook.data.filter import measures
+
+    runs: dict[str, int] = {}
+
+    def counting(name, run):
+        def work(table, config):
+            runs[name] = runs.get(name, 0) + 1
+            return run(table, config)
+
+        return work
+
+    for name, one in measures.MEASURES.items():
+        monkeypatch.setitem(
+            measures.MEASURES, name, replace(one, run=counting(name, one.run))
+        )
+    return runs
+
+
+def reasons_of(directory):
+    return pq.read_table(directory / "statistics.parquet")["reason"].to_pylist()
+
+
+def test_a_new_threshold_measures_nothing_again(corpus, tmp_path, measured):
+    documents = corpus({path: text for path, (text, _) in CASES.items()})
+    first = FilterConfig(preset="gopher", languages=("en",))
+    filter_documents(first, documents, tmp_path / "first")
+    measured.clear()
+    other = FilterConfig(
+        preset="gopher", languages=("de",), min_bytes=100, keep="words > 20"
+    )
+    filter_documents(other, documents, tmp_path / "again", tmp_path / "first")
+    assert measured == {}
+    filter_documents(other, documents, tmp_path / "fresh")
+    assert reasons_of(tmp_path / "again") == reasons_of(tmp_path / "fresh")
+    assert reasons_of(tmp_path / "again") != reasons_of(tmp_path / "first")
+    assert pq.read_table(tmp_path / "again" / "statistics.parquet").equals(
+        pq.read_table(tmp_path / "fresh" / "statistics.parquet")
+    )
+
+
+def test_only_what_is_missing_or_depends_on_a_changed_list_is_measured(
+    corpus, tmp_path, measured
+):
+    documents = corpus([PROSE * 3, CODE])
+    filter_documents(FilterConfig(), documents, tmp_path / "first")
+    measured.clear()
+    (tmp_path / "words.txt").write_text("clocks\n")
+    config = FilterConfig(preset="c4", word_blocklist=(str(tmp_path / "words.txt"),))
+    filter_documents(config, documents, tmp_path / "out", tmp_path / "first")
+    assert set(measured) == {"web", "lists"}
+    assert "blocked words" in reasons_of(tmp_path / "out")
+
+
+def test_a_changed_text_is_measured_again(corpus, tmp_path, measured):
+    filter_documents(FilterConfig(), corpus([PROSE * 3, CODE]), tmp_path / "first")
+    measured.clear()
+    changed = corpus([PROSE * 3, "12 " * 200], name="changed")
+    filter_documents(FilterConfig(), changed, tmp_path / "out", tmp_path / "first")
+    assert measured["plain"] == 1
+    assert reasons_of(tmp_path / "out") == ["", "mostly digits"]
+
+
+def test_numbers_that_cannot_be_read_are_measured_again(corpus, tmp_path):
+    (tmp_path / "first").mkdir()
+    (tmp_path / "first" / "statistics.parquet").write_bytes(b"PAR1 no table")
+    out = tmp_path / "out"
+    filter_documents(FilterConfig(), corpus([PROSE * 3]), out, tmp_path / "first")
+    assert reasons_of(out) == [""]
+
+
+def test_all_numbers_are_stored_when_asked_for(corpus, tmp_path):
+    config = FilterConfig(statistics="all")
+    filter_documents(config, corpus([PROSE * 3, CODE]), tmp_path / "out")
+    names = pq.read_schema(tmp_path / "out" / "statistics.parquet").names
+    for name in ("top_2gram", "language", "flagged_word_share", "number_share"):
+        assert name in names

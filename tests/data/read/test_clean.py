@@ -106,6 +106,10 @@ def test_normalize_examples(given, expected):
         ("grün".encode("utf-16"), ".txt", "grün", "utf-16"),
         ("grün".encode("utf-32"), ".txt", "grün", "utf-32"),
         (b"\xfe\xff\x00a", ".txt", "a", "utf-16"),
+        ("plain words".encode("utf-16-le"), ".txt", None, "utf-16-le"),
+        ("plain words\r\n".encode("utf-16-be"), ".txt", None, "utf-16-be"),
+        ("привет, мир".encode("utf-16-le"), ".txt", None, "utf-16-le"),
+        ("日本語 テキスト\n".encode("utf-16-be"), ".txt", None, "utf-16-be"),
         ("Die Tür ist grün – „schön“".encode("cp1252"), ".txt", None, "cp1252"),
         ("# -*- coding: koi8-r -*-\nx = 'да'".encode("koi8-r"), ".py", None, "koi8-r"),
         (b"", ".txt", "", "utf-8"),
@@ -132,3 +136,19 @@ def test_encodings_are_recognised(raw, suffix, text, encoding):
 def test_what_is_no_text_is_refused_with_a_reason(raw):
     with pytest.raises(NotText, match=r"\w"):
         decode(raw)
+
+
+@given(st.binary(min_size=40, max_size=400))
+def test_binary_is_hardly_ever_taken_for_utf16(raw):
+    raw = raw + b"\0" * 40
+    with pytest.raises(NotText):
+        decode(raw)
+
+
+@given(st.text(st.characters(max_codepoint=0x2FF, categories=["L"]), min_size=4))
+def test_utf16_without_a_mark_is_read_in_either_order(word):
+    text = f"{word} {word}\n"
+    for encoding in ("utf-16-le", "utf-16-be"):
+        raw = text.encode(encoding)
+        if b"\0" in raw and b"\x0e" not in raw:
+            assert decode(raw) == (text, encoding)

@@ -11,7 +11,7 @@ from hornbook.data.documents import read_documents, read_texts
 from hornbook.data.read import extract as module
 from hornbook.data.read import formats
 from hornbook.data.read.extract import extract
-from hornbook.data.read.sources import probe
+from hornbook.data.read.sources import find_files, probe
 
 
 def config(path, **settings) -> DataConfig:
@@ -90,14 +90,13 @@ def test_long_lists_of_strays_are_capped_but_counted(folder, tmp_path):
 
 
 def test_a_file_that_vanishes_is_skipped(folder, tmp_path, monkeypatch):
-    real = open
+    def vanishing(source, skip):
+        for found in find_files(source, skip):
+            if found.path == "a.txt":
+                found.file.unlink(missing_ok=True)
+            yield found
 
-    def vanishing(path, *args):
-        if str(path).endswith("a.txt"):
-            raise FileNotFoundError(2, "No such file or directory")
-        return real(path, *args)
-
-    monkeypatch.setattr(formats, "open", vanishing, raising=False)
+    monkeypatch.setattr(module, "find_files", vanishing)
     facts = extract(config(folder), tmp_path / "out")
     assert facts["skipped"] == [
         {"path": "a.txt", "reason": "cannot be read (No such file or directory)"}
@@ -117,9 +116,10 @@ def test_one_huge_line_costs_no_memory_and_no_other_record(tmp_path, monkeypatch
 
 def test_a_file_that_is_too_large_is_skipped(tmp_path, monkeypatch):
     monkeypatch.setattr(formats, "MAX_FILE_BYTES", 1 << 20)
-    (tmp_path / "large.txt").write_bytes(b"x" * ((1 << 20) + 1))
-    (tmp_path / "small.txt").write_text("small")
-    facts = extract(config(tmp_path), tmp_path / "out")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "large.txt").write_bytes(b"x" * ((1 << 20) + 1))
+    (tmp_path / "in" / "small.txt").write_text("small")
+    facts = extract(config(tmp_path / "in"), tmp_path / "out")
     assert "larger than 1 MiB" in facts["skipped"][0]["reason"]
     assert facts["documents_out"] == 1
 

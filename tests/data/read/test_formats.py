@@ -131,11 +131,10 @@ def test_the_main_text_of_a_page_is_found(tmp_path, mode):
 
 
 def test_without_the_libraries_the_extra_is_named(tmp_path, monkeypatch):
-    import sys
-
     from hornbook.core.errors import UserError
 
-    monkeypatch.setitem(sys.modules, "trafilatura", None)
+    (tmp_path / "trafilatura.py").write_text("raise ImportError")
+    monkeypatch.syspath_prepend(tmp_path)  # for the process that reads pages
     root = tmp_path / "in"
     root.mkdir()
     (root / "page.html").write_text(PAGE)

@@ -1,0 +1,153 @@
+"""Which documents share a band key: the candidates that are worth comparing.
+
+One band at a time: its keys are dealt out by their leading bits into parts that fit the
+processor's cache, and each part is searched with a small hash table. That is linear in
+the number of documents, where a sort is not, and touches main memory twice per key. Near
+copies agree on many bands; a group of documents that several bands find is noted once.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+
+PART = 32768  # keys that are searched at a time: with their table they fit the L2 cache
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Sets of two or more documents, end to end: group ``g`` is ``[ends[g], ends[g + 1])``."""
+
+    members: np.ndarray  # int32, ascending within a group
+    ends: np.ndarray  # int64, (groups + 1,)
+
+    def among(self, ranked: np.ndarray) -> np.ndarray:
+        """Those of ``ranked`` that are in a group, in the order given."""
+        inside = np.zeros(int(ranked.max(initial=-1)) + 1, bool)
+        inside[self.members] = True
+        return ranked[inside[ranked]]
+
+
+def find_groups(keys: Iterable[np.ndarray], eligible: np.ndarray) -> Groups:
+    """The groups of ``eligible`` documents that share a key in some band.
+
+    ``keys`` gives one uint64 array per band, of one key per document; only one of them is
+    needed at a time. Besides it, memory holds 28 bytes per document and the groups.
+    """
+    documents = np.flatnonzero(eligible).astype(np.int32)
+    bits = max(int(len(documents) // PART).bit_length(), 1)
+    # Working space for all bands: fresh memory costs more than the work done in it.
+    dealt = np.empty(len(documents), np.uint64), np.empty(len(documents), np.int32)
+    found = np.empty(len(documents), np.int32)
+    found_ends = np.zeros(len(documents) // 2 + 1, np.int32)
+    newest = np.full(len(eligible), -1, np.int32)  # per first member, its latest group
+    members, ends, older = np.zeros(0, np.int32), np.zeros(1, np.int64), newest[:0]
+    count = 0
+    for band in keys:
+        part_ends = _deal(band, documents, bits, *dealt)
+        n_found = _share(*dealt, part_ends, found, found_ends)
+        members = _with_room(members, int(ends[count]) + int(found_ends[n_found]))
+        ends = _with_room(ends, count + n_found + 1)
+        older = _with_room(older, count + n_found)
+        # In the order of their first members, so that like ones lie near each other.
+        order = np.argsort(found[found_ends[:n_found]])
+        count = _append_new(
+            order, found, found_ends, members, ends, count, newest, older
+        )
+    return Groups(members[: ends[count]], ends[: count + 1])
+
+
+def _with_room(array: np.ndarray, size: int) -> np.ndarray:
+    """``array`` or a copy with room for ``size`` values: half as much again as before."""
+    if size <= len(array):
+        return array
+    larger = np.zeros(max(size, len(array) * 3 // 2), array.dtype)
+    larger[: len(array)] = array
+    return larger
+
+
+@njit(nogil=True, cache=True)
+def _deal(keys, documents, bits, part_keys, part_documents):
+    """Sort keys and documents by the key's first ``bits``; returns where each part ends."""
+    shift = np.uint64(64 - bits)
+    ends = np.zeros((1 << bits) + 1, np.int64)
+    for document in documents:
+        ends[np.int64(keys[document] >> shift) + 1] += 1
+    for part in range(1, ends.size):
+        ends[part] += ends[part - 1]
+    place = ends[:-1].copy()
+    for document in documents:
+        key = keys[document]
+        at = place[np.int64(key >> shift)]
+        place[np.int64(key >> shift)] = at + 1
+        part_keys[at] = key
+        part_documents[at] = document
+    return ends
+
+
+@njit(nogil=True, cache=True)
+def _share(keys, documents, part_ends, members, ends):
+    """Fill in the groups of documents with equal keys; returns how many there are."""
+    n_members = n_groups = 0
+    largest = 1
+    for part in range(part_ends.size - 1):
+        largest = max(largest, part_ends[part + 1] - part_ends[part])
+    slots = 4
+    while slots < 2 * largest:
+        slots *= 2
+    first = np.empty(slots, np.int32)  # by hash: the first place of a key, or -1
+    last = np.empty(largest, np.int32)  # per first place, the last one with its key
+    following = np.empty(largest, np.int32)  # per place, the next one with its key
+    for part in range(part_ends.size - 1):
+        start, size = part_ends[part], part_ends[part + 1] - part_ends[part]
+        first[:] = -1
+        for i in range(size):
+            following[i] = -1
+            last[i] = i
+            at = np.int64(keys[start + i]) & (slots - 1)
+            while first[at] >= 0 and keys[start + first[at]] != keys[start + i]:
+                at = (at + 1) & (slots - 1)
+            if first[at] < 0:
+                first[at] = i
+            else:
+                following[last[first[at]]] = i
+                last[first[at]] = i
+                last[i] = -1  # not the first of its key
+        for i in range(size):
+            if last[i] <= i:  # a later one, or a key of its own
+                continue
+            while i >= 0:
+                members[n_members] = documents[start + i]
+                n_members += 1
+                i = following[i]
+            n_groups += 1
+            ends[n_groups] = n_members
+    return n_groups
+
+
+@njit(nogil=True, cache=True)
+def _append_new(order, found, found_ends, members, ends, count, newest, older):
+    """Append the groups that are not there yet; returns how many there are now."""
+    for g in order:
+        start, size = found_ends[g], found_ends[g + 1] - found_ends[g]
+        other = newest[found[start]]
+        while other >= 0:
+            if ends[other + 1] - ends[other] == size:
+                same = True
+                for i in range(size):
+                    if members[ends[other] + i] != found[start + i]:
+                        same = False
+                        break
+                if same:
+                    break
+            other = older[other]
+        if other >= 0:
+            continue
+        older[count] = newest[found[start]]
+        newest[found[start]] = count
+        at = ends[count]
+        members[at : at + size] = found[start : start + size]
+        count += 1
+        ends[count] = at + size
+    return count
