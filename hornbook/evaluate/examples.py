@@ -200,9 +200,9 @@ class _Shots:
         # One more where the question itself may be among them, and is then left out.
         same = self.task.files.shots == self.task.files.test
         drawn = self._random.sample(known, self.count + same)
-        return [shot for shot in drawn if shot["record"] != record["record"]][
-            : self.count
-        ]
+        if same:
+            drawn = [shot for shot in drawn if shot["record"] != record["record"]]
+        return drawn[: self.count]
 
     def _examples(self, file: str) -> list[Record]:
         pattern = self.task.files.shots.replace("{file}", file)
