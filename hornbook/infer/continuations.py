@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hornbook.infer.kvcache import KVCache
+from hornbook.infer.kvcache import KVCache, Row
+from hornbook.infer.pages import PAGE
 from hornbook.model.transformer import Transformer
 
 Request = tuple[list[int], list[int]]  # context, continuation: ids, at least one each
@@ -101,10 +102,16 @@ def _batches(group: list[_Question]) -> Iterator[tuple[list[_Question], int]]:
         shared = 0
     group = sorted(group, key=lambda question: -len(question.context))
     while group:
-        longest = max(len(q.context) + len(ids) for q in group for _, ids in q.choices)
-        rows = max(1, min(MAX_ROWS, CACHED_TOKENS // longest // 2 - 1))
+        rows = max(1, min(MAX_ROWS, CACHED_TOKENS // _places(group) // 2 - 1))
         yield group[:rows], shared
         group = group[rows:]
+
+
+def _places(questions: list[_Question]) -> int:
+    """Places in the cache that the longest of some questions may take, padding included."""
+    context = max(len(question.context) for question in questions)
+    longest = max(len(ids) for question in questions for _, ids in question.choices)
+    return context + longest + 2 * PAGE
 
 
 def _shared(a: list[int], b: list[int]) -> int:
@@ -117,32 +124,30 @@ _Choice = tuple[int, int, list[int], float, bool]
 
 
 class _Reader:
-    """Reads a batch of questions: row 0 what they share, then a row each, then the choices."""
+    """Reads a batch of questions: what they share, then each question, then the choices.
+
+    The cache finds the beginnings that a row has in common with those read before.
+    """
 
     def __init__(
         self, model: Transformer, questions: list[_Question], shared: int
     ) -> None:
         self.model, self.questions, self.shared = model, questions, shared
         weight = model.embedding.weight
-        most = max(len(question.context) for question in questions)
-        longest = most + max(len(ids) for q in questions for _, ids in q.choices)
-        self.first_choice = 1 + len(questions)
-        self.cache = KVCache(
-            model.config,
-            1 + 2 * len(questions),
-            min(longest, model.config.context_length),
-            weight.dtype,
-            weight.device,
-        )
+        places = (2 * len(questions) + 1) * _places(questions)
+        self.cache = KVCache(model.config, places, weight.dtype, weight.device)
 
     def answers(self) -> Iterator[tuple[int, Likelihood]]:
         """``(request, likelihood)`` of every choice of every question."""
+        beginning = self.cache.open([])
         if self.shared:
-            self._read(0, [self.questions[0].context[: self.shared]])
-            for row in range(1, self.first_choice):
-                self.cache.move(0, row)
-        rests = [question.context[self.shared :] for question in self.questions]
-        hidden = self._read(1, rests)
+            self._read([beginning], [self.questions[0].context[: self.shared]])
+        rows = [self.cache.open(q.context[: self.shared]) for q in self.questions]
+        rests = [
+            question.context[len(row.ids) :]
+            for row, question in zip(rows, self.questions, strict=True)
+        ]
+        hidden = self._read(rows, rests)
         ends = torch.tensor([len(rest) - 1 for rest in rests], device=hidden.device)
         last = hidden[torch.arange(len(rests), device=hidden.device), ends]
         after = self.model.unembed(last).float().log_softmax(-1)
@@ -154,7 +159,7 @@ class _Reader:
                 if len(ids) == 1:
                     yield number, Likelihood(first, ids[0] == best)
                 else:
-                    waiting.append((row + 1, number, ids, first, ids[0] == best))
+                    waiting.append((row, number, ids, first, ids[0] == best))
         waiting.sort(key=lambda choice: -len(choice[2]))
         while waiting:
             count = self._fitting(waiting)
@@ -164,8 +169,8 @@ class _Reader:
     def _fitting(self, waiting: list[_Choice]) -> int:
         """How many choices can be read side by side: padding must not pass the context."""
         limit, longest, count = self.model.config.context_length, 0, 0
-        for row, _, _ids, *_ in waiting[: len(self.questions)]:
-            longest = max(longest, self.cache.lengths[row])
+        for row, *_ in waiting[: len(self.questions)]:
+            longest = max(longest, len(self.questions[row].context))
             if count and longest + len(waiting[0][2]) - 1 > limit:
                 break
             count += 1
@@ -173,11 +178,8 @@ class _Reader:
 
     def _go_on(self, choices: list[_Choice]) -> Iterator[tuple[int, Likelihood]]:
         """The rest of some choices, of which the first token is known already."""
-        for place, (row, *_) in enumerate(choices):
-            self.cache.move(row, self.first_choice + place)
-        hidden = self._read(
-            self.first_choice, [ids[:-1] for _, _, ids, _, _ in choices]
-        )
+        rows = [self.cache.open(self.questions[c[0]].context) for c in choices]
+        hidden = self._read(rows, [ids[:-1] for _, _, ids, _, _ in choices])
         for place, (_, number, ids, first, greedy) in enumerate(choices):
             states = hidden[place, : len(ids) - 1]
             nats = self.model.unembed(states).float().log_softmax(-1)
@@ -185,20 +187,21 @@ class _Reader:
             total = first + float(nats.gather(1, wanted[:, None]).double().sum())
             agrees = bool((nats.argmax(-1) == wanted).all())
             yield number, Likelihood(total, greedy and agrees)
+        for row in rows:
+            self.cache.close(row)
 
-    def _read(self, first: int, ids: list[list[int]]) -> Tensor:
-        """Read ``ids`` into the rows from ``first`` on; hidden states (rows, longest, d_model).
+    def _read(self, rows: list[Row], ids: list[list[int]]) -> Tensor:
+        """Read ``ids`` into ``rows``; hidden states (rows, longest, d_model).
 
-        Shorter ones are padded behind, where nothing sees it, and the rows cut back.
+        Shorter ones are padded behind, where nothing sees it.
         """
-        lengths = [len(row) for row in ids]
-        device = self.model.embedding.weight.device
-        tokens = torch.zeros(len(ids), max(lengths), dtype=torch.int64)
-        for place, row in enumerate(ids):
-            tokens[place, : len(row)] = torch.tensor(row)
-        before = self.cache.lengths[first : first + len(ids)]
-        window = self.cache.window(first, len(ids), max(lengths))
-        hidden = self.model.hidden(tokens.to(device), cache=window)
-        for place, (start, length) in enumerate(zip(before, lengths, strict=True)):
-            self.cache.truncate(first + place, start + length)
+        longest = max(map(len, ids))
+        tokens = torch.zeros(len(ids), longest, dtype=torch.int64)
+        for place, (row, new) in enumerate(zip(rows, ids, strict=True)):
+            tokens[place, : len(new)] = torch.tensor(new)
+            self.cache.reserve(row, longest)
+        window = self.cache.window(rows, longest)
+        hidden = self.model.hidden(tokens.to(self.cache.device), cache=window)
+        for row, new in zip(rows, ids, strict=True):
+            self.cache.note(row, new)
         return hidden
