@@ -116,7 +116,10 @@ class BPETokenizer(Tokenizer):
         try:
             return self._encode([text]).ids
         except UnicodeError:
-            return self._encode_invalid(bytes(text))
+            data = (
+                text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+            )
+            return self._encode_invalid(bytes(data))
 
     def encode_batch(self, texts: Iterable[str | bytes], threads: int = 0) -> Batch:
         """Ids of many texts in one array; ``threads`` 0 means all cores."""

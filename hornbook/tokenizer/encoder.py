@@ -134,7 +134,7 @@ class Encoder:
         self._work = np.empty(kernels.LANES * 4 * (merge.EDGE + 1), np.uint32)
         self._text = bytearray(BEFORE + bytes(SHORT_TEXT + PAD))
         self._stop = np.array([FRONT, FRONT, 0], np.int64)
-        self._stop_view = memoryview(self._stop)
+        self._stop_view = memoryview(self._stop)  # type: ignore[arg-type]
         self._ids = np.empty(SHORT_TEXT + 8, np.int32)
         self.clear()
 

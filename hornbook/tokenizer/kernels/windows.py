@@ -209,7 +209,7 @@ gpt2_ends, o200k_ends = plain_ends(gpt2_piece), plain_ends(o200k_piece)
 whole_ends = plain_ends(whole)
 
 
-def piece_ends(rule, buf, pos, scan, n, classes, ends):
+def piece_ends(rule, buf, pos, scan, n, classes, ends) -> tuple[int, int, int]:
     """Write the ends of the pieces of ``buf[pos:n]`` until ``ends`` is nearly full.
 
     Everything before ``scan`` > ``pos`` has been looked at. Returns (count, pos, scan).
