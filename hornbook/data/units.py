@@ -25,7 +25,9 @@ from hornbook.data.parquet import open_parquet, parquet_writer
 Item = TypeVar("Item")
 Work = Callable[[int, Item], dict[str, Any]]  # number, unit -> facts for JSON
 Mapper = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
-THREADS: Mapper = partial(ordered_map, workers=cores(), processes=False)
+# One more than there are cores: there is always one that waits for the disk.
+N_THREADS = cores() + 1 if cores() > 1 else 1
+THREADS: Mapper = partial(ordered_map, workers=N_THREADS, processes=False)
 
 FOLDER = "units"  # beside a stage's files; not published
 UNIT_BYTES = 16 << 20  # of text, in a unit of documents
