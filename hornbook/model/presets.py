@@ -104,6 +104,9 @@ PRESETS = {
         rope_base=1_000_000.0,
         tied=True,
     ),
+    "mixtral-35m": msgspec.structs.replace(
+        _llama(6, 256, 4, 2, 704), experts=ExpertsConfig(count=8, active=2)
+    ),
     "mixtral-8x7b": ModelConfig(  # arXiv 2401.04088
         n_layers=32,
         d_model=4096,
