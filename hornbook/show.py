@@ -52,7 +52,10 @@ def show_funnel(run: Path) -> None:
     """Documents and bytes in and out of every data stage, with the reasons."""
     from hornbook.data.funnel import table
 
-    console.print(table([m["facts"] for n in CURATION if (m := read_manifest(run, n))]))
+    shards = read_manifest(run, "shards")
+    per_token = shards["facts"]["train"]["bytes_per_token"] if shards else 0.0
+    stages = [m["facts"] for n in CURATION if (m := read_manifest(run, n))]
+    console.print(table(stages, per_token))
 
 
 def show_verdict(run: Path, as_json: bool) -> bool:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from numba import njit
 
 from hornbook.core.progress import Progress
-from hornbook.data.arrow import column_texts, text_buffers, text_sizes
+from hornbook.data.arrow import column_texts, text_buffers
 from hornbook.data.benchmarks import Item, read_benchmarks
 from hornbook.data.config import DecontaminateConfig
 from hornbook.data.documents import (
@@ -60,10 +60,10 @@ def decontaminate(
         for table in read_tables(documents):
             found = index.search(column_texts(table), config.min_share)
             clean = found["ngrams"] == 0
-            sizes = text_sizes(table)
-            tally.take(table.num_rows, int(sizes.sum()))
-            tally.keep(int(clean.sum()), int(sizes[clean].sum()))
-            writer.write_table(table.filter(pa.array(clean)))
+            kept = table.filter(pa.array(clean))
+            tally.take_table(table)
+            tally.keep_table(kept)
+            writer.write_table(kept)
             for row in np.flatnonzero(~clean).tolist():
                 document = Document(**table.slice(row, 1).to_pylist()[0])
                 item = items[found["item"][row]]

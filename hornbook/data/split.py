@@ -72,9 +72,8 @@ def split_unit(
     train, validation = (DocumentFile(documents_file(out / s, number)) for s in SIDES)
     with train, validation:
         for table in unit.tables():
-            size = int(text_sizes(table).sum())
-            tally.take(table.num_rows, size)
-            tally.keep(table.num_rows, size)
+            tally.take_table(table)
+            tally.keep_table(table)
             by_tail = config.by == "tail"
             parts = _tails(table, config) if by_tail else _documents(table, limit)
             for writer, part in zip((train, validation), parts, strict=True):

@@ -2,9 +2,10 @@
 
 import json
 
+import pyarrow as pa
 from rich.console import Console
 
-from hornbook.data.documents import Document
+from hornbook.data.documents import SCHEMA, Document
 from hornbook.data.funnel import Tally, rows, table
 
 
@@ -47,3 +48,27 @@ def test_rows_are_plain_data_with_shares():
     assert (first["stage"], first["documents"]) == ("filter", 15)
     assert dropped["documents"] == -15
     assert abs(first["share"] + dropped["share"] - 1) < 1e-9
+
+
+def test_sources_are_counted_apart_and_shown_where_there_are_several():
+    texts = {"a": ["one", "two"], "b": ["däy"]}
+    documents = [
+        {"id": text, "source": source, "path": text, "text": text}
+        for source, group in texts.items()
+        for text in group
+    ]
+    table_ = pa.Table.from_pylist(documents, SCHEMA)
+    tally, whole = Tally("filter"), Tally("filter")
+    tally.take_table(table_)
+    tally.keep_table(table_.slice(1))
+    for _ in range(2):
+        whole.add(tally.facts())
+    assert whole.by_source == {
+        "a": {"documents_in": 4, "bytes_in": 12, "documents_out": 2, "bytes_out": 6},
+        "b": {"documents_in": 2, "bytes_in": 8, "documents_out": 2, "bytes_out": 8},
+    }
+    shown = [(row["source"], row["documents"]) for row in rows([whole.facts()])]
+    assert shown == [("", 4), ("a", 2), ("b", 2)]
+    console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(table([whole.facts()], bytes_per_token=2.0))
+    assert "k tokens" in console.export_text()

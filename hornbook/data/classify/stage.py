@@ -46,9 +46,10 @@ def classify(
             scores = {name: model.score(texts) for name, model in models.items()}
             refused = _refused(scores, configs)
             sizes = text_sizes(table)
-            tally.take(table.num_rows, int(sizes.sum()))
-            tally.keep(int((refused < 0).sum()), int(sizes[refused < 0].sum()))
-            writer.write_table(table.filter(pa.array(refused < 0)))
+            kept = table.filter(pa.array(refused < 0))
+            tally.take_table(table)
+            tally.keep_table(kept)
+            writer.write_table(kept)
             scored.append(pa.table({"id": table["id"], **scores}))
             _count(table, scores, refused, sizes, tally)
             progress.advance(table.num_rows)

@@ -59,13 +59,13 @@ class Writer:
             for table in read_tables(documents):
                 here = np.arange(start, start + table.num_rows)
                 stays = self.written[here]
-                self.tally.take(table.num_rows, int(text_sizes(table).sum()))
+                self.tally.take_table(table)
                 for row in np.flatnonzero(~stays).tolist():
                     self._drop_duplicate(table, row, start + row)
                 left = self._without_passages(
                     table.filter(pa.array(stays)), here[stays]
                 )
-                self.tally.keep(left.num_rows, int(text_sizes(left).sum()))
+                self.tally.keep_table(left)
                 writer.write_table(left)
                 start += table.num_rows
                 progress.advance(table.num_rows)

@@ -149,8 +149,8 @@ def _cut_facts(cuts: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _count(table: pa.Table, kept: pa.Table, reasons: np.ndarray, tally: Tally) -> None:
     sizes = text_sizes(table)
-    tally.take(len(sizes), int(sizes.sum()))
-    tally.keep(kept.num_rows, int(text_sizes(kept).sum()) if kept.num_rows else 0)
+    tally.take_table(table)
+    tally.keep_table(kept)
     for row in np.flatnonzero(reasons != "").tolist():
         reason = str(reasons[row])
         if tally.needs_example(reason):

@@ -167,7 +167,7 @@ def extract_unit(
                 )
                 for path, raw in read:
                     raw, size = _encodable(raw)
-                    tally.take(1, size)
+                    tally.take(1, size, name)
                     text = clean(raw, config.clean)
                     document = Document(document_id(name, path), name, path, text)
                     facts = known.pop(path, {})
@@ -179,7 +179,7 @@ def extract_unit(
                     alive()
             except GivenUp as error:
                 tally.skip(file.path, str(error))
-    tally.keep(writer.documents, writer.bytes)
+    tally.keep(writer.documents, writer.bytes, name)
     write_numbers(out, number, origins.tables())
     return {
         "source": name,
