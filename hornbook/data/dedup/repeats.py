@@ -3,8 +3,8 @@
 Most lines and runs of words of a corpus are unique, and those should cost little memory.
 A first pass therefore only sets bits: one table for "seen", one for "seen again", each of
 eight bits or more per hash. Only what was seen again (and the one in eight that shares its
-bit by chance) is put into the exact table that the second pass fills: about 2 + 4 bytes
-per unique hash and 40 per repeated one. Hashes have 64 bits: among a billion different ones
+bit by chance) is put into the exact table that the second pass fills: 2 to 4 bytes for the
+bits, and about 40 per hash in the table. Hashes have 64 bits: among a billion different ones
 the chance that any two are equal is 3 %. Nothing depends on the order of the calls.
 """
 

@@ -1,5 +1,7 @@
 """The settings by name, and what they promise: which share of pairs they find."""
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -23,6 +25,21 @@ def test_presets_have_their_published_curves():
     assert PRESETS["fineweb"].found(0.8) == pytest.approx(0.924, abs=0.001)
     assert PRESETS["refinedweb"].found(0.8) == pytest.approx(0.995, abs=0.001)
     assert PRESETS["default"].found(PRESETS["default"].threshold) > 0.98
+
+
+def test_the_page_about_duplicates_has_these_numbers():
+    page = Path(__file__).parents[3] / "docs" / "data-dedup.md"
+    rows = [line.strip("| ").split(" | ") for line in page.read_text().splitlines()]
+    table = {row[0]: row[1:] for row in rows if row[0] in PRESETS}
+    assert list(table) == list(PRESETS)
+    for name, preset in PRESETS.items():
+        curve = [preset.found(s) for s in (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9)]
+        assert table[name] == [
+            f"{preset.ngram} words",
+            f"{preset.bands} × {preset.rows}",
+            f"{preset.threshold}",
+            *(f"{p:.3f}" for p in curve),
+        ]
 
 
 def pairs_of_texts(similarity, count, random):

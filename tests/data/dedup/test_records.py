@@ -67,8 +67,8 @@ def test_texts_are_those_of_a_full_parser(rows, ascii_, separators):
 
 
 PIECES = r"""{"text": @ "a" @ , @ } @ { @ [ @ ] @ : @ "text" @ "n" @ 1 @ -0.5e+3 @ 01 @ 1.
-@ true @ nul @ null @ "\u00e9" @ "\ud800" @ "\x" @ x @ "\ud83d\ude00"
-@ "a\"b\\" @ " @ \\ @ 1e5 @ 2E"""
+@ true @ nul @ null @ "\u00e9" @ "\ud800" @ "\x" @ x @ "\ud83d\ude00" @ "a\"b\\" @ "
+@ \\ @ 1e5 @ 2E"""
 pieces = st.sampled_from([piece.strip() for piece in PIECES.split("@")] + [" ", "\t"])
 
 
