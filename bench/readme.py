@@ -25,6 +25,7 @@ def table() -> str:
     rows = [
         *hello_rows(measured["hello"]),
         *shakespeare_rows(measured.get("shakespeare")),
+        *pretrain_rows(RESULTS / "pretrain.json"),
     ]
     machine = measured["machine"]
     lines = ["| what | measured |", "|---|---|", *(f"| {a} | {b} |" for a, b in rows)]
@@ -59,6 +60,14 @@ def shakespeare_rows(known: dict[str, Any] | None) -> list[tuple[str, str]]:
         ("`hornbook run shakespeare`, everything", minutes(known["seconds"])),
         ("its validation loss, nats per character", loss),
     ]
+
+
+def pretrain_rows(path: Path) -> list[tuple[str, str]]:
+    """What `bench/pretrain.py` measured beside nanoGPT, in one run on one machine."""
+    if not path.exists():
+        return []
+    bars = json.loads(path.read_text())["bars"]
+    return [(bar["what"], f"**{bar['value']:.3g}** (bar {bar['bar']})") for bar in bars]
 
 
 def words(result: dict[str, Any]) -> str:

@@ -85,7 +85,9 @@ def _type_at(kind: Any, key: str, table: Any) -> Any:
     for part in re.findall(r"[^.\[\]]+|\[\d+\]", key):
         if part.startswith("["):
             table = table[int(part[1:-1])] if isinstance(table, list) else None
-            place = _member_meant(_structs_within(place), table)
+            structs = _structs_within(place)
+            inside = get_args(place)[:1] or (None,)
+            place = _member_meant(structs, table) if structs else inside[0]
         else:
             table = table.get(part) if isinstance(table, dict) else None
             place = _field_type(place, part, table)

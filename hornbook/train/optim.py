@@ -37,14 +37,14 @@ def build_optimizers(model: nn.Module, config: TrainConfig) -> list[Optimizer]:
         {"params": vectors, "lr": config.head_rate},
     ]
     groups = [group for group in groups if group["params"]]
-    adam = AdamW(groups, config.head_rate, ADAM_BETAS, weight_decay=0.0, fused=fused)
-    muon = Muon(
-        matrices,
-        config.learning_rate,
-        weight_decay=config.weight_decay,
-        cautious=config.cautious,
-    )
-    return _peaks(adam, muon)
+    made: list[Optimizer] = []
+    if groups:
+        rate = config.head_rate
+        made.append(AdamW(groups, rate, ADAM_BETAS, weight_decay=0.0, fused=fused))
+    if matrices:
+        rate, decay = config.learning_rate, config.weight_decay
+        made.append(Muon(matrices, rate, weight_decay=decay, cautious=config.cautious))
+    return _peaks(*made)
 
 
 def _kinds(parameters: dict[str, nn.Parameter]) -> tuple[list[nn.Parameter], ...]:

@@ -13,9 +13,12 @@ class View:
     """The live line of one training. Used as a context."""
 
     def __init__(self, label: str, steps: int, done: int) -> None:
-        self.label = label
-        self._progress = Progress(label, total=steps, unit="step", done=done)
+        self.label, self.steps = label, steps
+        self._progress = self._bar(done)
         self._held_out = ""
+
+    def _bar(self, done: int) -> Progress:
+        return Progress(self.label, total=self.steps, unit="step", done=done)
 
     def __enter__(self) -> "View":
         self._progress.__enter__()
@@ -48,7 +51,12 @@ class View:
     def event(self, event: Event, step: int) -> None:
         """The guard did something; the run goes on from ``step``."""
         console.print(Text(f"{self.label}: {sentence(event)}", style="yellow"))
-        self._progress.advance(step - self._progress.done)
+        if (
+            step < self._progress.done
+        ):  # a bar that began anew: its rate counts from here
+            self._progress.__exit__(None, None, None)
+            self._progress = self._bar(step)
+            self._progress.__enter__()
 
     def __exit__(
         self,

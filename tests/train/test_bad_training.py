@@ -9,8 +9,11 @@ import torch
 from safetensors.torch import save_file
 
 from hornbook.core.errors import UserError
+from hornbook.core.files import write_json
 from hornbook.data.shards import Shards
+from hornbook.pipeline import make_plan
 from hornbook.recipe import load
+from hornbook.stages import stages_of
 from hornbook.train import checkpoint
 
 
@@ -100,24 +103,27 @@ def test_every_checkpoint_damaged_means_the_start_not_a_wrong_result(small, tmp_
 
 
 def test_going_on_under_other_settings_is_refused_before_anything_is_lost(
-    start, small_recipe, tmp_path
+    small_recipe, tmp_path
 ):
-    import os
-    import signal
-    import time
+    """A training cut off after ten steps, and the same recipe with another learning rate."""
 
-    runs = tmp_path / "runs"
-    long = ("run", str(small_recipe), "--runs", str(runs), "--until", "pretrain")
-    keys = ("--set", "pretrain.steps=3000")
-    process = start(*long, *keys)
-    partial = runs / "small" / "pretrain.partial"
-    while not (partial / "step-00000010").exists() and process.poll() is None:
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    process = start(*long, *keys, "--set", "pretrain.learning_rate=0.01")
-    _, error = process.communicate(timeout=120)
-    assert process.returncode == 1
-    assert "under other settings (pretrain.learning_rate 0.02 -> 0.01)" in error
-    assert "change them back to go on with it, or remove that folder" in error
-    assert checkpoint.latest(partial) is not None
+    def plan(*overrides):
+        recipe = load(str(small_recipe), overrides)
+        return {p.stage.name: p for p in make_plan(recipe, stages_of(recipe), tmp_path)}
+
+    before = plan()["pretrain"]
+    partial = tmp_path / "pretrain.partial"
+    (partial / "step-00000010").mkdir(parents=True)
+    noted = {"fingerprint": before.fingerprint, "settings": before.basis["settings"]}
+    write_json(partial / "intent.json", noted)
+    assert plan()["pretrain"].why == "was cut off, goes on"
+    with pytest.raises(UserError) as caught:
+        plan("pretrain.learning_rate=0.01")
+    said = str(caught.value)
+    assert (
+        "after step 10 under other settings (pretrain.learning_rate 0.02 -> 0.01)"
+        in said
+    )
+    assert "change them back to go on with it, or remove that folder" in said
+    (partial / "step-00000010").rmdir()
+    assert plan("pretrain.learning_rate=0.01")["pretrain"].why == "not done yet"

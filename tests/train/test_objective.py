@@ -86,12 +86,13 @@ def test_blocks_that_forget_their_activations_give_the_same_gradient():
 
 
 MEASURE = """
-import resource, sys, torch
+import sys, torch
 from hornbook.data.batch import Batch
 from hornbook.model.config import ModelConfig
 from hornbook.model.transformer import Transformer
 from hornbook.train.config import TrainConfig
 from hornbook.train.memory import recompute_blocks
+from hornbook.train.meter import peak_memory
 from hornbook.train.objective import next_token_objective
 what, size, layers = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 torch.set_num_threads(1)
@@ -103,9 +104,9 @@ objective = next_token_objective(TrainConfig(steps=1, logit_chunk=chunk))
 tokens = torch.randint(size, (8, 256))
 few = tokens[:1, :4]
 objective(model, Batch(few, few)).total.backward()  # what is loaded once, is now
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_memory()
 objective(model, Batch(tokens, tokens)).total.backward()
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+print((peak_memory() - before) / 2**20)
 """
 
 
@@ -126,7 +127,7 @@ def megabytes(what: str, vocab_size: int, layers: int) -> float:
 def test_in_chunks_the_logits_never_stand_in_memory_whole():
     whole = 2048 * 30_000 * 4 / 2**20  # 234 MB: the logits of all tokens, once
     assert megabytes("plain", 30_000, 1) > 2 * whole
-    assert megabytes("chunks", 30_000, 1) < 0.5 * whole
+    assert megabytes("chunks", 30_000, 1) < 0.3 * whole
 
 
 def test_blocks_that_forget_need_less_memory():

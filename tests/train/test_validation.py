@@ -79,7 +79,7 @@ def test_a_source_alone_is_measured_by_its_own_tokens(held_out):
     start = int(shards.offsets[shards.sources["lists"].start])
     total, place = 0.0, 0
     for batch in validation_batches(shards, 8, 3):
-        log_p = model(batch.tokens).log_softmax(-1)
+        log_p = model(batch.tokens).detach().log_softmax(-1)
         for row in range(len(batch.tokens)):
             for time in range(8):
                 target = int(batch.targets[row, time])
