@@ -128,11 +128,11 @@ def document_units(directory: Path) -> Iterator[DocumentUnit]:
 
 
 def write_numbers(out: Path, number: int, tables: list[pa.Table]) -> None:
-    """Keep what a unit measured, for :func:`join_numbers`."""
-    for table in tables[:1]:
-        path = _numbers_file(out, number)
-        with parquet_writer(path, table.schema) as writer:
-            writer.write_table(pa.concat_tables(tables))
+    """Keep what a unit measured, a row group per table, for :func:`join_numbers`."""
+    for first in tables[:1]:
+        with parquet_writer(_numbers_file(out, number), first.schema) as writer:
+            for table in tables:
+                writer.write_table(table, row_group_size=max(table.num_rows, 1))
 
 
 def join_numbers(out: Path, units: int, name: str = "statistics.parquet") -> None:
@@ -141,8 +141,11 @@ def join_numbers(out: Path, units: int, name: str = "statistics.parquet") -> Non
     files = [file for file in files if file.exists()]
     for first in files[:1]:
         with parquet_writer(out / name, pq.read_schema(first)) as writer:
-            for file in files:
-                writer.write_table(pq.read_table(file))
+            for path in files:
+                with open_parquet(path) as file:
+                    for group in range(file.num_row_groups):
+                        table = file.read_row_group(group)
+                        writer.write_table(table, row_group_size=max(table.num_rows, 1))
 
 
 def _numbers_file(out: Path, number: int) -> Path:
