@@ -21,17 +21,21 @@ def adjust(
     defines them. Then the bias is added.
     """
     if sampling.repetition_penalty != 1:
-        ids = torch.tensor(sorted({*prompt, *written}), device=logits.device)
+        ids = torch.tensor(
+            sorted({*prompt, *written}), dtype=torch.int64, device=logits.device
+        )
         seen = logits[ids]
         penalty = sampling.repetition_penalty
         logits[ids] = torch.where(seen < 0, seen * penalty, seen / penalty)
     if written and (sampling.frequency_penalty or sampling.presence_penalty):
         uses = Counter(written)
-        ids = torch.tensor(list(uses), device=logits.device)
+        ids = torch.tensor(list(uses), dtype=torch.int64, device=logits.device)
         counts = torch.tensor(list(uses.values()), device=logits.device)
         logits[ids] -= counts * sampling.frequency_penalty + sampling.presence_penalty
     if sampling.logit_bias:
-        ids = torch.tensor(list(sampling.logit_bias), device=logits.device)
+        ids = torch.tensor(
+            list(sampling.logit_bias), dtype=torch.int64, device=logits.device
+        )
         bias = list(sampling.logit_bias.values())
         logits[ids] += torch.tensor(bias, dtype=logits.dtype, device=logits.device)
 
