@@ -31,9 +31,11 @@ from hornbook.data.units import (
     THREADS,
     UNIT_BYTES,
     DocumentUnit,
+    basis,
     document_units,
     each_unit,
     join_numbers,
+    state_of,
     write_numbers,
 )
 
@@ -70,7 +72,8 @@ def filter_documents(
 
     with Progress("filter", count_documents(documents), "doc") as progress:
         units = document_units(documents)
-        for facts, earlier in each_unit(work, units, out, THREADS, UNIT_BYTES):
+        of = basis(config, state_of(documents), UNIT_BYTES)
+        for facts, earlier in each_unit(work, units, out, THREADS, of):
             tally.add(facts)
             progress.advance(facts["documents_in"], earlier=earlier)
             done += 1

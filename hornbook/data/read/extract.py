@@ -34,7 +34,7 @@ from hornbook.data.read.sources import (
     probe,
     source_name,
 )
-from hornbook.data.units import Mapper, each_unit
+from hornbook.data.units import Mapper, basis, each_unit
 
 UNIT_BYTES = 16 << 20  # of the sources, read together by one worker
 UNIT_FILES = 4096  # at most
@@ -70,10 +70,10 @@ def extract(config: DataConfig, out: Path) -> dict[str, Any]:
     by_source: dict[str, dict[str, int]] = {}
     work = partial(extract_unit, config=config, out=out)
     units = _units(config, found)
+    settings = (config.sources, config.clean, config.filters)
+    of = basis(*settings, found, UNIT_BYTES)
     with Progress("extract", total / 1e6 or None, "MB") as progress:
-        for unit, earlier in each_unit(
-            work, units, out, _mapper(config, total), UNIT_BYTES
-        ):
+        for unit, earlier in each_unit(work, units, out, _mapper(config, total), of):
             tally.add(unit["tally"])
             of_source.add(unit["tally"])
             progress.advance(
