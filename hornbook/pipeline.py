@@ -38,7 +38,7 @@ from hornbook.core.files import (
 from hornbook.recipe import Recipe
 
 UNITS = "units"  # where a stage notes which of its pieces are done
-NOTES = ("intent.json", "manifest.json", UNITS)  # about a result, not part of it
+NOTES = ("intent.json", "manifest.json")  # about a result, not part of it
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,8 @@ def execute(plan: Plan, recipe: Recipe, run: Path, device: str) -> dict[str, Any
     publish_directory(partial, run / stage.name)
     # Only now: killed at any moment before, the stage finds all that it has done.
     (run / stage.name / intent.name).unlink()
-    shutil.rmtree(run / stage.name / UNITS, ignore_errors=True)
+    for notes in list((run / stage.name).rglob(UNITS)):
+        shutil.rmtree(notes, ignore_errors=True)
     return manifest
 
 
@@ -266,10 +267,9 @@ def _note_time(intent: Path, earlier: dict[str, Any], spent: float) -> None:
 
 def _inventory(directory: Path) -> dict[str, dict[str, Any]]:
     names = sorted(
-        path.relative_to(directory)
-        for path in directory.rglob("*")
-        if path.is_file() and path.relative_to(directory).parts[0] not in NOTES
+        path.relative_to(directory) for path in directory.rglob("*") if path.is_file()
     )
+    names = [n for n in names if n.parts[0] not in NOTES and UNITS not in n.parts]
 
     def facts(name: Path) -> dict[str, Any]:
         path = directory / name

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from hornbook.core.files import read_json, write_json
+from hornbook.data.units import FOLDER
 
 SHARD_TOKENS = 1 << 28  # per file
-NOTE = "progress.json"
+NOTE = Path(FOLDER) / "progress.json"
 HEADER_BYTES = 128  # before the data of a .npy file
 
 
@@ -36,20 +37,27 @@ def shard_file(directory: Path, number: int) -> Path:
     return directory / f"tokens-{number:05d}.npy"
 
 
+def note_of(directory: Path) -> dict[str, Any]:
+    """How far an earlier attempt came, and what it was made of."""
+    note = directory / NOTE
+    return read_json(note) if note.exists() else {}
+
+
 class GrowingShards:
     """The files of a directory of shards, which grow by units; a note says how far.
 
     What lies behind that in the files was being written when an attempt was cut off. An
-    attempt by another ``plan`` is of no use.
+    attempt that was made ``of`` something else is of no use.
     """
 
-    def __init__(self, directory: Path, dtype: np.dtype, plan: Any) -> None:
+    def __init__(self, directory: Path, dtype: np.dtype, of: str) -> None:
         self.directory, self.dtype = directory, dtype
-        note = directory / NOTE
-        noted = read_json(note) if note.exists() else {}
-        if noted.get("plan") != plan:
+        noted = note_of(directory)
+        if noted.get("basis") != of:
             noted = {}
-        self.plan = plan
+            for old in directory.glob("tokens-*.npy"):
+                old.unlink()
+        self.basis = of
         self.units = noted.get("units", 0)
         self.documents = noted.get("documents", 0)
         self.tokens = noted.get("tokens", 0)
@@ -91,7 +99,8 @@ class GrowingShards:
         for file in (self._offsets, self._ids, self._shard):
             if file:
                 file.sync()
-        names = ("plan", "units", "documents", "tokens", "bytes", "sources")
+        names = ("basis", "units", "documents", "tokens", "bytes", "sources")
+        (self.directory / NOTE).parent.mkdir(exist_ok=True)
         write_json(self.directory / NOTE, {n: getattr(self, n) for n in names})
 
     def _count_source(self, name: str, documents: int) -> None:

@@ -22,8 +22,15 @@ from hornbook.core.files import read_json, sha256, write_json
 from hornbook.core.progress import Progress
 from hornbook.data.documents import count_documents
 from hornbook.data.funnel import Tally
-from hornbook.data.growing import NOTE, Encoded, GrowingShards, shard_file
-from hornbook.data.units import THREADS, UNIT_BYTES, DocumentUnit, document_units, plan
+from hornbook.data.growing import Encoded, GrowingShards, note_of, shard_file
+from hornbook.data.units import (
+    THREADS,
+    UNIT_BYTES,
+    DocumentUnit,
+    basis,
+    document_units,
+    state_of,
+)
 
 FORMAT = "hornbook-shards-2"
 END_OF_TEXT = "<|endoftext|>"
@@ -54,10 +61,13 @@ def write_shards(documents: Path, tokenizer: Encoder, out: Path) -> dict[str, An
     interrupted attempt left in ``out`` is kept, as far as it noted that it was whole.
     """
     out.mkdir(parents=True, exist_ok=True)
-    if not (out / "index.json").exists():
+    special = tokenizer.special
+    of = basis(tokenizer.vocab_size, special, state_of(documents), UNIT_BYTES)
+    if note_of(out).get("basis") != of or not (out / "index.json").exists():
+        (out / "index.json").unlink(missing_ok=True)
         dtype = np.dtype(np.uint16 if tokenizer.vocab_size <= 1 << 16 else np.uint32)
         with (
-            GrowingShards(out, dtype, plan(UNIT_BYTES)) as files,
+            GrowingShards(out, dtype, of) as files,
             Progress("tokenize", count_documents(documents), "doc") as progress,
         ):
             progress.advance(files.documents, earlier=True)
@@ -67,7 +77,6 @@ def write_shards(documents: Path, tokenizer: Encoder, out: Path) -> dict[str, An
                 files.append(encoded)
                 progress.advance(len(encoded.ids), f"{files.tokens:,} tokens")
         write_json(out / "index.json", _index(out, tokenizer, dtype, files))
-        (out / NOTE).unlink()
     return _facts(read_json(out / "index.json"))
 
 

@@ -23,8 +23,10 @@ from hornbook.data.units import (
     THREADS,
     UNIT_BYTES,
     DocumentUnit,
+    basis,
     document_units,
     each_unit,
+    state_of,
 )
 
 SIDES = ("train", "validation")
@@ -48,7 +50,8 @@ def split(config: SplitConfig, documents: Path, out: Path) -> dict[str, Any]:
     total = count_documents(documents)
     with Progress("split", total=total, unit="doc") as progress:
         units = document_units(documents)
-        for facts, earlier in each_unit(work, units, out, THREADS, UNIT_BYTES):
+        of = basis(config, state_of(documents), UNIT_BYTES)
+        for facts, earlier in each_unit(work, units, out, THREADS, of):
             tally.add(facts["tally"])
             for side in SIDES:
                 for name, count in facts[side].items():

@@ -6,6 +6,7 @@ finds there what need not be done again. Units are cut and numbered by the input
 what comes out is the same for any number of workers and any number of kills.
 """
 
+import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -34,16 +36,16 @@ UNIT_BYTES = 16 << 20  # of text, in a unit of documents
 
 
 def each_unit(
-    work: Work[Item], units: Iterable[Item], out: Path, mapper: Mapper, cut: int
+    work: Work[Item], units: Iterable[Item], out: Path, mapper: Mapper, of: str
 ) -> Iterator[tuple[dict[str, Any], bool]]:
     """Do ``work(number, unit)`` of all ``units``; gives each one's facts in order.
 
     With them comes whether an earlier attempt at the stage had done the unit already.
-    ``mapper`` is an :func:`~hornbook.data.engine.ordered_map` that knows its workers; ``cut``
-    is the size of the units.
+    ``mapper`` is an :func:`~hornbook.data.engine.ordered_map` that knows its workers; ``of``
+    is the :func:`basis` of the stage: units made of something else are forgotten.
     """
     folder = out / FOLDER
-    _begin(out, plan(cut))
+    _begin(out, of)
     planned: deque[tuple[int, bool]] = deque()  # number, done already
 
     def missing() -> Iterator[tuple[int, Item]]:
@@ -62,19 +64,26 @@ def each_unit(
     yield from facts_up_to(None)
 
 
-def plan(cut: int) -> dict[str, Any]:
-    """What must not have changed for earlier units to be of use."""
-    return {"hornbook": __version__, "cut": cut}
+def basis(*parts: Any) -> str:
+    """A digest of what must not have changed for earlier units to be of use."""
+    encoded = msgspec.json.encode([__version__, *parts], order="sorted")
+    return hashlib.sha256(encoded).hexdigest()
 
 
-def _begin(out: Path, now: dict[str, Any]) -> None:
-    """Forget units that were cut by other rules."""
-    noted = out / FOLDER / "plan.json"
-    if not (noted.exists() and read_json(noted) == now):
+def state_of(documents: Path) -> list[tuple[str, int, int]]:
+    """Changes when a directory of documents does."""
+    states = [(path.name, path.stat()) for path in document_files(documents)]
+    return [(name, state.st_size, state.st_mtime_ns) for name, state in states]
+
+
+def _begin(out: Path, of: str) -> None:
+    """Forget units that were made of something else."""
+    noted = out / FOLDER / "basis.json"
+    if not (noted.exists() and read_json(noted) == of):
         fresh_directory(out / FOLDER)
         for old in out.rglob("documents-*.parquet"):
             old.unlink()
-        write_json(noted, now)
+        write_json(noted, of)
 
 
 def _do(work: Work[Item], folder: Path, task: tuple[int, Item]) -> int:

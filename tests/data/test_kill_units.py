@@ -153,7 +153,7 @@ def test_killed_between_units_and_at_random_moments(recipe, whole, tmp_path, wor
         f"extract.partial/units/{dice.randint(1, 12):06d}.json",
         f"extract.partial/units/{dice.randint(13, 25):06d}.json",
         f"filter.partial/units/{dice.randint(1, 20):06d}.json",
-        "shards.partial/train/progress.json",
+        "shards.partial/train/units/progress.json",
     ):
         process = start(recipe, tmp_path, workers)
         kill_when(process, run, path)

@@ -58,7 +58,7 @@ def test_writing_twice_gives_the_same_bytes(corpus, tmp_path, tokenizer):
     documents = corpus(TEXTS)
     for name in ("a", "b"):
         write_shards(documents, tokenizer, tmp_path / name)
-    for file in (tmp_path / "a").iterdir():
+    for file in (tmp_path / "a").glob("*.*"):
         assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes()
 
 
@@ -109,3 +109,15 @@ def test_the_index_is_readable_json(corpus, tmp_path, tokenizer):
     index = json.loads((tmp_path / "shards" / "index.json").read_text())
     assert index["vocab_size"] == 257
     assert index["end_of_text"] == 256
+
+
+def test_other_documents_in_the_same_place_leave_nothing_of_the_first(
+    corpus, tmp_path, tokenizer, monkeypatch
+):
+    monkeypatch.setattr(module, "SHARD_TOKENS", 100)
+    write_shards(corpus(TEXTS), tokenizer, tmp_path / "shards")
+    assert len(list((tmp_path / "shards").glob("tokens-*"))) > 5
+    write_shards(corpus(["short"], name="other"), tokenizer, tmp_path / "shards")
+    shards = Shards.open(tmp_path / "shards")
+    assert shards.read(0, shards.tokens).tolist() == [*b"short", 256]
+    assert len(list((tmp_path / "shards").glob("tokens-*"))) == 1

@@ -6,10 +6,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from hornbook.data import units as module
+from hornbook.data.config import FilterConfig
 from hornbook.data.documents import DocumentFile, documents_file, read_documents
 from hornbook.data.engine import ordered_map
+from hornbook.data.filter.filters import filter_documents
 from hornbook.data.units import (
     DocumentUnit,
+    basis,
     document_units,
     each_unit,
     join_numbers,
@@ -29,7 +32,7 @@ def do(out, items, workers=1, cut=1, done=None):
         return {"item": item}
 
     mapper = partial(ordered_map, workers=workers, processes=False)
-    return list(each_unit(work, items, out, mapper, cut)), done
+    return list(each_unit(work, items, out, mapper, basis(cut))), done
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -96,3 +99,12 @@ def test_a_file_of_documents_that_fails_leaves_nothing(tmp_path):
     with pytest.raises(ZeroDivisionError), DocumentFile(tmp_path / "x.parquet"):
         raise ZeroDivisionError
     assert list(tmp_path.iterdir()) == []
+
+
+def test_other_settings_in_the_same_place_are_heeded(corpus, tmp_path):
+    directory = corpus(["a short text", "a text that is longer " * 9])
+    for least, kept in ((100, 1), (1, 2), (1000, 0)):
+        config = FilterConfig(min_bytes=least, max_duplicate_lines=1)
+        facts = filter_documents(config, directory, tmp_path / "out")
+        assert facts["documents_out"] == kept
+        assert len(list(read_documents(tmp_path / "out"))) == kept

@@ -40,9 +40,11 @@ from hornbook.data.units import (
     THREADS,
     UNIT_BYTES,
     DocumentUnit,
+    basis,
     document_units,
     each_unit,
     join_numbers,
+    state_of,
     write_numbers,
 )
 
@@ -71,7 +73,8 @@ def filter_documents(
     done = 0
     with Progress("filter", count_documents(documents), "doc") as progress:
         units = document_units(documents)
-        for unit, before in each_unit(work, units, out, THREADS, UNIT_BYTES):
+        of = basis(config, state_of(documents), UNIT_BYTES)
+        for unit, before in each_unit(work, units, out, THREADS, of):
             tally.add(unit["tally"])
             cuts += unit["cuts"]
             progress.advance(unit["tally"]["documents_in"], earlier=before)

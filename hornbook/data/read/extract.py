@@ -43,7 +43,13 @@ from hornbook.data.read.sources import (
     probe,
     source_name,
 )
-from hornbook.data.units import Mapper, each_unit, join_numbers, write_numbers
+from hornbook.data.units import (
+    Mapper,
+    basis,
+    each_unit,
+    join_numbers,
+    write_numbers,
+)
 
 UNIT_BYTES = 16 << 20  # of the sources, read together by one worker
 UNIT_FILES = 4096  # at most
@@ -81,10 +87,10 @@ def extract(config: DataConfig, out: Path) -> dict[str, Any]:
     units_done = 0
     work = partial(extract_unit, config=config, out=out)
     units = _units(config, found)
+    settings = (config.sources, config.clean, config.filters)
+    of = basis(*settings, found, UNIT_BYTES)
     with Progress("extract", total / 1e6 or None, "MB") as progress:
-        for unit, earlier in each_unit(
-            work, units, out, _mapper(config, total), UNIT_BYTES
-        ):
+        for unit, earlier in each_unit(work, units, out, _mapper(config, total), of):
             tally.add(unit["tally"])
             of_source.add(unit["tally"])
             add_counts(known, unit["known"])
