@@ -210,7 +210,7 @@ def complete(
     encoded = [engine.tokenizer.encode(prompt) for prompt in prompts]
     completions = engine.generate(encoded, sampling)
     return [
-        {"prompt": prompt, "text": completion.text}
+        {"prompt": prompt, "text": completion.text or completion.error}
         for prompt, completion in zip(prompts, completions, strict=True)
     ]
 
@@ -229,7 +229,7 @@ def answer(
     ]
     answers = engine.generate(asked, sampling)
     return [
-        {"prompt": question, "text": given.text}
+        {"prompt": question, "text": given.text or given.error}
         for question, given in zip(questions, answers, strict=True)
     ]
 

@@ -42,7 +42,7 @@ NEEDS_LLAMA = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return train_tokenizer(TokenizerConfig(vocab_size=320, pattern="gpt4"), TEXTS)
+    return train_tokenizer(TokenizerConfig(vocab_size=300, pattern="gpt4"), TEXTS)
 
 
 def model_of(changes, tokenizer):

@@ -45,7 +45,11 @@ def write_onnx(model: Transformer, path: Path) -> None:
         raise UserError(
             f"The weights take {size / 1e9:.1f} GB, and an ONNX file holds 2; export to GGUF."
         )
-    example = torch.zeros(1, min(8, model.config.context_length), dtype=torch.int64)
+    # Longer than any window, or tracing would take the windows for none at all.
+    length = max(8, *(window + 1 for window in (0, *model.config.windows)))
+    example = torch.zeros(
+        1, min(length, model.config.context_length), dtype=torch.int64
+    )
     names = {"tokens": {0: "batch", 1: "time"}, "logits": {0: "batch", 1: "time"}}
     unfinished = path.with_name(f"{path.name}.partial")
     try:

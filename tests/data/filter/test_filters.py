@@ -172,7 +172,7 @@ def test_a_rule_of_ones_own_may_ask_for_languages_and_lists(corpus, tmp_path):
     assert facts["reasons"]["own rule"]["documents"] == 1
     with pytest.raises(UserError, match="did you mean 'language_score'"):
         wrong = FilterConfig(keep="language_scoer > 1")
-        filter_documents(wrong, corpus([PROSE], name="w"), tmp_path / "w")
+        filter_documents(wrong, corpus([PROSE], name="w"), tmp_path / "wrong")
 
 
 @pytest.fixture
