@@ -25,7 +25,7 @@ def table() -> str:
     rows = [
         *hello_rows(measured["hello"]),
         *shakespeare_rows(measured.get("shakespeare")),
-        *pretrain_rows(RESULTS / "pretrain.json"),
+        *bar_rows("pretrain"),
     ]
     machine = measured["machine"]
     lines = ["| what | measured |", "|---|---|", *(f"| {a} | {b} |" for a, b in rows)]
@@ -33,7 +33,34 @@ def table() -> str:
         f"On {machine['cores']} cores of an {machine['processor']}, "
         f"torch {measured['versions']['torch']}; `python bench/hello.py` measures it again."
     )
-    return "\n".join([*lines, "", note, ""])
+    return "\n".join([*lines, "", note, "", *beside_peers()])
+
+
+# Benches of the data, and the peers they run in the same call.
+DATA_BENCHES = {
+    "curate": "near-duplicates, rules, scoring, on one core",
+    "funnel": "raw text to token shards",
+    "pages": "HTML to text, on hand-made answers",
+}
+
+
+def beside_peers() -> list[str]:
+    """The data benches, each bar with what was measured."""
+    lines = ["| curating text | measured | bar |", "|---|---|---|"]
+    for name, about in DATA_BENCHES.items():
+        lines.append(f"| *{about}* (`python bench/{name}.py`) | | |")
+        for bar in read_bars(name):
+            held = "" if bar["holds"] else ", not reached"
+            lines.append(
+                f"| {bar['what']} | **{bar['value']:.3g}** | {bar['bar']}{held} |"
+            )
+    return [*lines, ""]
+
+
+def read_bars(name: str) -> list[dict[str, Any]]:
+    """What a bench measured; nothing where it has not been run."""
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text())["bars"] if path.exists() else []
 
 
 def hello_rows(hello: dict[str, Any]) -> list[tuple[str, str]]:
@@ -62,11 +89,9 @@ def shakespeare_rows(known: dict[str, Any] | None) -> list[tuple[str, str]]:
     ]
 
 
-def pretrain_rows(path: Path) -> list[tuple[str, str]]:
-    """What `bench/pretrain.py` measured beside nanoGPT, in one run on one machine."""
-    if not path.exists():
-        return []
-    bars = json.loads(path.read_text())["bars"]
+def bar_rows(name: str) -> list[tuple[str, str]]:
+    """What a bench measured beside its peers, in one run on one machine."""
+    bars = read_bars(name)
     return [(bar["what"], f"**{bar['value']:.3g}** (bar {bar['bar']})") for bar in bars]
 
 
