@@ -64,9 +64,20 @@ class Measure:
 
 
 def _plain(table: pa.Table, config: FilterConfig) -> Columns:
-    heads = _heads(table, 2000)
-    generated = np.array([looks_generated(head) for head in heads], np.float64)
-    return measure(column_texts(table)) | {"generated": generated}
+    return measure(column_texts(table)) | {"generated": _generated(table)}
+
+
+def _generated(table: pa.Table) -> np.ndarray:
+    """:func:`looks_generated` of each; only heads that hold one of its words are looked at."""
+    heads = pc.call_function(
+        "utf8_slice_codeunits", [column_texts(table)], pc.SliceOptions(0, 2000)
+    )
+    words = pc.MatchSubstringOptions("generated|do not (edit|modify)", ignore_case=True)
+    maybe = pc.call_function("match_substring_regex", [heads], words)
+    found = np.zeros(table.num_rows)
+    for row in np.flatnonzero(maybe.to_numpy(zero_copy_only=False)).tolist():
+        found[row] = looks_generated(heads[row].as_py())
+    return found
 
 
 def _heads(table: pa.Table, characters: int) -> list[str]:
@@ -125,12 +136,14 @@ def _lists(table: pa.Table, config: FilterConfig) -> Columns:
     spam = np.zeros(len(texts))
     if config.built_in_lists and from_web.any():
         spam[from_web] = phrase_tree(PHRASES).count(texts.filter(pa.array(from_web)))[0]
-    blocked = [bool(path) and addresses.block(path) for path in paths]
+    blocked = [
+        web and addresses.block(path) for path, web in zip(paths, from_web, strict=True)
+    ]
     return {
         "blocked_words": hits,
         "blocked_word_share": hits / np.maximum(words, 1),
         "spam_phrases": spam,
-        "blocked_address": np.array(blocked, np.float64) * from_web,
+        "blocked_address": np.array(blocked, np.float64),
     }
 
 
