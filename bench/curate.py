@@ -10,7 +10,6 @@ extra ``bench-data`` installs them); one that is missing is left out and named.
 
 import argparse
 import json
-import platform
 import resource
 import subprocess
 import sys
@@ -23,7 +22,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from hornbook.core.files import write_json
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from bench.measure import DATA, bar, cpu, finish
 from hornbook.data.arrow import text_buffers
 from hornbook.data.classify.classifier import train
 from hornbook.data.config import DedupConfig, FilterConfig
@@ -36,8 +37,7 @@ from hornbook.data.dedup.sets import flat_sets
 from hornbook.data.filter.rules import decide, rules
 from hornbook.data.filter.webstatistics import measure_web
 
-HERE = Path(__file__).parent
-PEERS = HERE / "curate_peers.py"
+PEERS = Path(__file__).parent / "curate_peers.py"
 
 
 def corpus(megabytes: float) -> list[str]:
@@ -58,16 +58,6 @@ def corpus(megabytes: float) -> list[str]:
     return texts
 
 
-def cpu(work, repeats: int = 3) -> float:
-    """The least CPU seconds of ``repeats`` runs."""
-    seconds = []
-    for _ in range(repeats):
-        start = time.process_time()
-        work()
-        seconds.append(time.process_time() - start)
-    return min(seconds)
-
-
 def peer(python: str, name: str, path: Path) -> dict | None:
     """Seconds and findings of a peer in its own process; None when it is not installed."""
     done = subprocess.run(
@@ -83,12 +73,6 @@ def peer(python: str, name: str, path: Path) -> dict | None:
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def bar(what: str, value: float, least: float, unit: str) -> dict:
-    print(f"  {what}: {value:.3g} {unit} (bar {least:g})", flush=True)
-    return {"what": f"{what}, {unit}", "value": value, "bar": f">= {least:g}",
-            "holds": value >= least}  # fmt: skip
-
-
 def near_duplicates(options, folder: Path) -> list[dict]:
     texts = corpus(4 if options.quick else 30)
     path = folder / "corpus.jsonl"
@@ -102,9 +86,11 @@ def near_duplicates(options, folder: Path) -> list[dict]:
         speeds[preset] = megabytes / seconds
         print(f"  preset {preset}: {speeds[preset]:.0f} MB/s", flush=True)
     ours = speeds["fineweb"]  # the settings of all peers
-    bars = [bar("near-duplicates, JSONL to JSONL", ours, 120, "MB/s")]
+    bars = [bar("near-duplicates, JSONL to JSONL", ours, 120, unit="MB/s")]
     share = speeds["refinedweb"] / ours
-    bars.append(bar("speed with 9000 hashes, of that with 112", share, 0.2, "share"))
+    bars.append(
+        bar("speed with 9000 hashes, of that with 112", share, 0.2, unit="share")
+    )
     for name, times in (("datatrove", 80), ("rensa", 4), ("gaoya", 4), ("datasketch", 8),
                         ("daft", 1)):  # fmt: skip
         small = folder / "small.jsonl"
@@ -117,7 +103,9 @@ def near_duplicates(options, folder: Path) -> list[dict]:
         if found := peer(options.peers, name, small):
             speed = size / 1e6 / found["seconds"]
             print(f"  {name}: {speed:.1f} MB/s, {found}", flush=True)
-            bars.append(bar(f"near-duplicates, times {name}", ours / speed, times, "x"))
+            bars.append(
+                bar(f"near-duplicates, times {name}", ours / speed, times, unit="x")
+            )
     return bars
 
 
@@ -127,7 +115,7 @@ def web_rules(options, folder: Path) -> list[dict]:
     megabytes = sum(len(text.encode()) for text in texts) / 1e6
     measure_web(column)
     ours = megabytes / cpu(lambda: measure_web(column))
-    bars = [bar("Gopher, C4 and FineWeb numbers", ours, 50, "MB/s")]
+    bars = [bar("Gopher, C4 and FineWeb numbers", ours, 50, unit="MB/s")]
     path = folder / "web.jsonl"
     pages = rule_fixture(options)
     path.write_text("".join(json.dumps({"text": t}) + "\n" for t in pages))
@@ -137,9 +125,11 @@ def web_rules(options, folder: Path) -> list[dict]:
         sentences = min(agree.pop("c4"), agree.pop("c4 open"))
         bars.append(
             bar("Gopher and FineWeb equal to datatrove", min(agree.values()), 0.999,
-                f"share of {len(pages)}")
+                unit=f"share of {len(pages)}")
         )  # fmt: skip
-        bars.append(bar("C4 (sentences split otherwise)", sentences, 0.99, "share"))
+        bars.append(
+            bar("C4 (sentences split otherwise)", sentences, 0.99, unit="share")
+        )
     return bars
 
 
@@ -205,7 +195,9 @@ def scoring(options, folder: Path) -> list[dict]:
     megabytes = sum(len(text.encode()) for text in texts) / 1e6
     model = train(texts[:400], np.arange(len(texts[:400])) % 2)
     model.score(column)
-    return [bar("scoring", megabytes / cpu(lambda: model.score(column)), 150, "MB/s")]
+    return [
+        bar("scoring", megabytes / cpu(lambda: model.score(column)), 150, unit="MB/s")
+    ]
 
 
 def recall(options, folder: Path) -> list[dict]:
@@ -219,7 +211,7 @@ def recall(options, folder: Path) -> list[dict]:
     found = sum(bool((keys[:, i] == keys[:, j]).any()) for i, j in above)
     print(f"  {found} of {len(above)} pairs found among {len(texts)} documents")
     share = found / max(len(above), 1)
-    return [bar("pairs above the threshold that are found", share, 0.98, "share")]
+    return [bar("pairs above the threshold that are found", share, 0.98, unit="share")]
 
 
 def passages(options) -> list[str]:
@@ -289,21 +281,11 @@ def clustering(options, folder: Path) -> list[dict]:
     growth = ten["seconds"] / one["seconds"]
     each = (ten["GB"] - one["GB"]) / (10**7 - 10**6) * 1e9
     return [
-        most("clustering 10 M x 14, seconds", ten["seconds"], 10),
-        most("clustering 10 M x 14, GB", ten["GB"], 2),
-        most("clustering, time for ten times the documents, x", growth, 15),
-        most("clustering, bytes per further document", each, 200),
+        bar("clustering 10 M x 14", ten["seconds"], most=10, unit="seconds"),
+        bar("clustering 10 M x 14", ten["GB"], most=2, unit="GB"),
+        bar("clustering, time for ten times the documents", growth, most=15, unit="x"),
+        bar("clustering, bytes per further document", each, most=200),
     ]
-
-
-def most(what: str, value: float, limit: float) -> dict:
-    print(f"  {what}: {value:.3g} (bar {limit:g})", flush=True)
-    return {
-        "what": what,
-        "value": value,
-        "bar": f"<= {limit:g}",
-        "holds": value <= limit,
-    }
 
 
 def cluster(documents: int) -> dict:
@@ -350,9 +332,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--peers", default=sys.executable)
-    parser.add_argument(
-        "--data", type=Path, default=HERE.parents[1] / "shared" / "data"
-    )
+    parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--only", nargs="*", choices=PARTS, default=list(PARTS))
     parser.add_argument("--cluster", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -364,16 +344,7 @@ def main() -> None:
         for name in options.only:
             print(name, flush=True)
             bars += PARTS[name](options, Path(folder))
-    result = {
-        "bench": "curate",
-        "quick": options.quick,
-        "bars": bars,
-        "machine": f"{platform.machine()}, one core, CPU time",
-        "versions": {"python": platform.python_version(), "numpy": np.__version__},
-    }
-    if not options.quick:
-        write_json(HERE / "results" / "curate.json", result)
-    print(json.dumps(result))
+    finish("curate", options.quick, bars)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from hornbook.data.documents import (
     read_tables,
 )
 from hornbook.data.funnel import Tally
-from hornbook.data.shingles import shingle_hashes, word_tables
+from hornbook.data.shingles import shingle_hashes, slot_of, word_tables
 
 ITEM_CHARACTERS = 500  # of an item's text beside each document it was found in
 LISTED = pa.schema(
@@ -148,15 +148,6 @@ class Index:
 
 
 @njit(nogil=True, cache=True)
-def _slot(keys, key):
-    mask = np.uint64(keys.size - 1)
-    at = (key >> np.uint64(32)) & mask
-    while keys[at] != 0 and keys[at] != key:
-        at = (at + np.uint64(1)) & mask
-    return at
-
-
-@njit(nogil=True, cache=True)
 def _fill(buffer, offsets, role, folded, n, keys, owners):
     ring = np.zeros(n, np.uint64)
     short = 0
@@ -168,7 +159,7 @@ def _fill(buffer, offsets, role, folded, n, keys, owners):
         short += count == 0
         for i in range(count):
             key = out[i] | np.uint64(1)
-            at = _slot(keys, key)
+            at = slot_of(keys, key)
             if keys[at] == 0:
                 keys[at] = key
                 owners[at] = d
@@ -194,7 +185,7 @@ def _count_documents(buffer, offsets, role, folded, n, keys, counts):
         )
         for i in range(count):
             key = out[i] | np.uint64(1)
-            at = _slot(keys, key)
+            at = slot_of(keys, key)
             if keys[at] == key and last[at] != d:
                 last[at] = d
                 counts[at] += 1
@@ -216,7 +207,7 @@ def _search(
         run = n_touched = 0
         for i in range(count):
             key = out[i] | np.uint64(1)
-            at = _slot(keys, key)
+            at = slot_of(keys, key)
             if keys[at] != key or owners[at] < 0:
                 run = 0
                 continue

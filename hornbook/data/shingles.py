@@ -188,3 +188,13 @@ def between(bytes_, low, high):
     """The top bit of each byte from ``low`` to ``high``; all bytes below 0x80."""
     least = bytes_ + np.uint64(0x80 - low) * ONES
     return least & ~(bytes_ + np.uint64(0x7F - high) * ONES)
+
+
+@njit(nogil=True, cache=True)
+def slot_of(keys, key):
+    """Where ``key`` stands in the hash table ``keys`` of 2^n slots, or the free one for it."""
+    mask = np.uint64(keys.size - 1)
+    at = (key >> np.uint64(32)) & mask
+    while keys[at] != 0 and keys[at] != key:
+        at = (at + np.uint64(1)) & mask
+    return at

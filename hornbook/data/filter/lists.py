@@ -19,7 +19,7 @@ from numba import njit
 from hornbook.core.errors import UserError
 from hornbook.data.arrow import text_buffers
 from hornbook.data.characters import mix
-from hornbook.data.shingles import shingle_hashes, word_tables
+from hornbook.data.shingles import shingle_hashes, slot_of, word_tables
 
 # The built-in lists: what only adult and spam sites call themselves, and say.
 HOSTS = (
@@ -125,15 +125,6 @@ def phrase_tree(entries: tuple[str, ...]) -> Phrases:
 
 
 @njit(nogil=True, cache=True)
-def _slot(keys, key):
-    mask = np.uint64(keys.size - 1)
-    at = (key >> np.uint64(32)) & mask
-    while keys[at] != 0 and keys[at] != key:
-        at = (at + np.uint64(1)) & mask
-    return at
-
-
-@njit(nogil=True, cache=True)
 def _step(node, word):
     return mix(node * np.uint64(3) + word) | np.uint64(1)
 
@@ -149,7 +140,7 @@ def _grow(buffer, offsets, role, folded, keys, whole, usable):
         node = np.uint64(0)
         for i in range(words):
             node = _step(node, out[i])
-            at = _slot(keys, node)
+            at = slot_of(keys, node)
             keys[at] = node
             whole[at] |= i == words - 1
         usable[d] = words > 0
@@ -170,7 +161,7 @@ def _count(buffer, offsets, role, folded, keys, whole, hits, words):
             node = np.uint64(0)
             for j in range(i, count):
                 node = _step(node, out[j])
-                at = _slot(keys, node)
+                at = slot_of(keys, node)
                 if keys[at] == 0:
                     break
                 if whole[at]:

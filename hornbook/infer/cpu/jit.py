@@ -1,12 +1,9 @@
 """How the kernels of this folder are compiled and cached.
 
-Numba caches compiled code by file, but code compiled from one file contains what it calls
-in others, so an edit there would go unseen. All kernels therefore share one cache folder
-named after the hash of all their sources.
+All kernels share one cache folder, named after the hash of all their sources
+(core/kernel_cache.py).
 """
 
-import hashlib
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,27 +11,15 @@ from typing import Any
 import numba
 import numba.core.config
 
+from hornbook.core.kernel_cache import cache_folder
+
 # Sums may be reordered to fill vector registers; NaN and infinity keep their meaning.
 SUMS = {"reassoc", "contract", "nsz", "arcp"}
 
 _config: Any = numba.core.config
 _njit: Any = numba.njit
 
-
-def _cache_folder() -> str:
-    here = Path(__file__).parent
-    digest = hashlib.sha256()
-    for source in sorted(here.glob("*.py")):
-        digest.update(source.read_bytes())
-    base = here / "__pycache__"
-    if not os.access(base if base.exists() else here, os.W_OK):
-        base = (
-            Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "hornbook"
-        )
-    return str(base / f"step-{digest.hexdigest()[:16]}")
-
-
-_CACHE = _config.CACHE_DIR or _cache_folder()
+_CACHE = _config.CACHE_DIR or cache_folder(Path(__file__).parent, "step")
 
 
 def kernel(**options: Any) -> Callable[[Any], Any]:

@@ -1,12 +1,9 @@
 """How kernels are compiled and cached, and the machine operations Numba has no word for.
 
-Numba caches compiled code by file, but code compiled from one file contains what it calls
-in others, so an edit there would go unseen. All kernels therefore share one cache folder
-named after the hash of all their sources.
+All kernels share one cache folder, named after the hash of all their sources
+(core/kernel_cache.py).
 """
 
-import hashlib
-import os
 from pathlib import Path
 from typing import Any
 
@@ -20,24 +17,12 @@ from numba.extending import intrinsic as numba_intrinsic
 from numba.extending import overload as numba_overload
 from numba.np.arrayobj import populate_array
 
+from hornbook.core.kernel_cache import cache_folder
+
 BYTE, INT32, INT64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 
-
-def _cache_folder() -> str:
-    here = Path(__file__).parent
-    digest = hashlib.sha256()
-    for source in sorted(here.glob("*.py")):
-        digest.update(source.read_bytes())
-    base = here / "__pycache__"
-    if not os.access(base if base.exists() else here, os.W_OK):
-        base = (
-            Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "hornbook"
-        )
-    return str(base / f"kernels-{digest.hexdigest()[:16]}")
-
-
 _config: Any = numba.core.config
-_CACHE = _config.CACHE_DIR or _cache_folder()
+_CACHE = _config.CACHE_DIR or cache_folder(Path(__file__).parent, "kernels")
 
 
 OPTIONS = {"nogil": True, "error_model": "numpy"}
