@@ -13,7 +13,8 @@ from hornbook.core.errors import UserError
 from hornbook.core.settings import parse, to_table
 from hornbook.model.config import ModelConfig
 from hornbook.model.layout_gpt2 import GPT2
-from hornbook.model.layout_llama import Llama, Mixtral, Qwen2, Qwen3, resolved
+from hornbook.model.layout_llama import Llama, Mixtral, Qwen2, Qwen3
+from hornbook.model.layout_rope import resolved
 
 
 class Layout(Protocol):

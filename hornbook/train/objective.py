@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from hornbook.data.batch import IGNORE, Batch
 from hornbook.train.config import TrainConfig
+from hornbook.train.cross_entropy import cross_entropy
 
 
 @dataclass(frozen=True)
@@ -61,13 +61,6 @@ def next_token_objective(config: TrainConfig) -> Objective:
         return Loss(total, {"nats": nats} if config.z_loss else {})
 
     return objective
-
-
-def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """-ln p of ``targets`` (n,), summed over those that aren't ``IGNORE``; logits (n, v)."""
-    return F.cross_entropy(
-        logits.float(), targets, ignore_index=IGNORE, reduction="sum"
-    )
 
 
 def squared_normaliser(logits: Tensor, targets: Tensor) -> Tensor:

@@ -58,7 +58,7 @@ def test_every_box_lies_on_the_page_and_no_two_overlap(config):
         ("latent queries", ["latent attention (MLA)", "32 → 10", "32 → 12"], []),
         (
             "shared expert",
-            ["router", "expert 3", "shared", "the best 2 answer"],
+            ["router", "expert 3", "2 of 3 experts + 1 shared", "the best 2 answer"],
             ["gate"],
         ),
         ("speedrun", ["shares of stream and embedding", "+ embedding"], []),

@@ -15,7 +15,7 @@ import numpy as np
 from hornbook.core.errors import UserError
 from hornbook.model import sizes
 from hornbook.model.config import ModelConfig
-from hornbook.model.layout_llama import resolved
+from hornbook.model.layout_rope import resolved
 from hornbook.model.layouts import layout_for
 from hornbook.model.rope import frequencies
 from hornbook.model.transformer import Transformer
