@@ -1,14 +1,16 @@
 """Forward and backward of two shapes beside Transformers' classes: seconds and memory.
 
     python bench/model.py [--quick] [--only gpt2-124m llama-110m] [--dtype bfloat16 float32]
-                          [--device cpu]
+                          [--how eager compiled] [--threads 1] [--device cpu]
 
 GPT-2 124M and a Llama of 110 M parameters, the same weights on both sides, loss and all,
 eager and compiled; Transformers attends through SDPA. Ours is set up as its training loop
 sets it up, theirs as its users do; to tell how much of the difference is the memory
 allocator's, theirs also runs with ours' settings. Each side is a process of its own, and
 they take turns step by step, so that a busy minute hits all. On a CPU a batch is one row of
-512 tokens, on a GPU eight rows of 1024. Results of shapes not asked for are kept.
+512 tokens, on a GPU eight rows of 1024. One thread is timed in its own CPU seconds, which
+other programs disturb least; more in seconds that pass. Results of shapes not asked for are
+kept.
 """
 
 import argparse
@@ -50,6 +52,7 @@ def main() -> None:
     parser.add_argument("--how", nargs="+", default=["eager", "compiled"])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--side", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.side:
@@ -118,7 +121,7 @@ def measure(
     return {
         "rows": rows,
         "time": time_,
-        "threads": torch.get_num_threads(),
+        "threads": options.threads,
         "median_seconds": medians,
         "seconds": seconds,
         "peak_bytes": peaks,
@@ -131,6 +134,7 @@ def start(
 ) -> subprocess.Popen:
     command = [sys.executable, __file__, "--side", side, "--only", shape]
     command += ["--dtype", dtype, "--how", how, "--device", options.device]
+    command += ["--threads", str(options.threads)]
     command += ["--quick"] if options.quick else []
     pipe = subprocess.PIPE
     return subprocess.Popen(
@@ -156,6 +160,9 @@ def ask(worker: subprocess.Popen, word: str = "") -> float:
 def serve(options: argparse.Namespace) -> None:
     """Be one side: say the loss when warm, then time a step at every word."""
     device, dtype = torch.device(options.device), DTYPES[options.dtype[0]]
+    torch.set_num_threads(options.threads)
+    alone = options.threads == 1 and device.type == "cpu"
+    clock = time.process_time if alone else time.perf_counter
     backend = Backend(device, dtype, options.how[0] == "compiled", "")
     if options.side != "theirs":
         backend.prepare()
@@ -170,9 +177,9 @@ def serve(options: argparse.Namespace) -> None:
         if line.strip() == "peak":
             print(peak(device), flush=True)
             continue
-        started = time.perf_counter()
+        started = clock()
         step()
-        print(time.perf_counter() - started, flush=True)
+        print(clock() - started, flush=True)
 
 
 def step_of(options: argparse.Namespace, backend: Backend) -> Callable[[], float]:

@@ -101,6 +101,12 @@ def _published_tokenizer(directory: Path) -> Tokenizer:
     pair = directory / "merges.txt", directory / "vocab.json"
     if not (directory / "tokenizer.json").exists() and all(p.exists() for p in pair):
         return read_gpt2(*pair)
+    pieces = directory / "tokenizer.model"
+    if pieces.exists() and not (directory / "tokenizer.json").exists():
+        raise UserError(
+            f"{pieces} is a SentencePiece tokenizer, and Hornbook goes on only with "
+            "byte-level BPE, in tokenizer.json or in vocab.json and merges.txt."
+        )
     return load_tokenizer(directory)
 
 

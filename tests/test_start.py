@@ -206,6 +206,11 @@ def no_bytes(source: Path) -> None:
     (source / "tokenizer.json").write_text(json.dumps(table))
 
 
+def sentence_pieces(source: Path) -> None:
+    (source / "tokenizer.json").unlink()
+    (source / "tokenizer.model").write_bytes(b"pieces")
+
+
 KEY = "model.layers.1.self_attn.q_proj.weight"
 
 
@@ -223,6 +228,7 @@ KEY = "model.layers.1.self_attn.q_proj.weight"
         (damage_config(mlp_bias=True), "'mlp_bias' is True"),
         (pickled, "never opened"),
         (no_bytes, "only byte-level BPE"),
+        (sentence_pieces, "tokenizer.model is a SentencePiece tokenizer"),
     ],
 )
 def test_what_cannot_be_taken_over_is_refused_in_one_sentence(tmp_path, damage, said):

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from hornbook.model import sizes
 from hornbook.model.blocked import BLOCK, BlockedAttention
+from hornbook.model.cast import cast_once
 from hornbook.model.config import ModelConfig
 from hornbook.model.mask import windows
 from hornbook.model.norm import RMSNorm
@@ -88,6 +89,7 @@ class Attention(nn.Module):
         """(batch, time, d_model) to the same shape."""
         batch, time, _ = x.shape
         heads = (batch, time, -1, self.d_head)
+        x = cast_once(x)
         query = self.query_norm(self.query(x).view(heads)).transpose(1, 2)
         key = self.key_norm(self.key(x).view(heads)).transpose(1, 2)
         value = self.value(x).view(heads)

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hornbook.model import sizes
+from hornbook.model.cast import cast_once
 from hornbook.model.config import ModelConfig
 
 ACTIVATIONS = {
@@ -41,6 +42,7 @@ class GatedFeedForward(FeedForward):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, time, d_model) to the same shape."""
+        x = cast_once(x)
         return self.down(self.activation(self.gate(x)) * self.up(x))
 
 
