@@ -200,7 +200,7 @@ def summarise(change: str, facts: dict[str, list[dict[str, Any]]]) -> dict[str, 
     known["tokens_per_second"] = sorted(f["tokens_per_second"] for f in mine)[
         len(mine) // 2
     ]
-    known["seconds"] = sum(f["seconds"] for f in mine)
+    known["seconds"] = [f["seconds"] for f in mine]
     known |= {"losses": losses, "mean": _mean(losses), "interval": interval(losses)}
     if change and not any("failed" in f for f in base):
         pairs = zip(losses, base, strict=True)
