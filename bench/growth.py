@@ -51,7 +51,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         run(Path(name), 100)  # compiles the kernels
         found = {count: run(Path(name), count) for count in counts}
-    few, some, many = (found[count] for count in counts)
+    _, some, many = (found[count] for count in counts)
     slower = many["seconds"] / counts[2] / (some["seconds"] / counts[1])
     grown = (many["memory"] - some["memory"]) / (counts[2] - counts[1])
     bars = [
