@@ -29,11 +29,13 @@ def curate(
     """Run only the data stages of RECIPE: from sources to documents, without a model."""
     from hornbook.recipe import load
     from hornbook.run import run_recipe
-    from hornbook.show import show_funnel
+    from hornbook.show import show_funnel, write_funnel
 
     if against:
         overrides += (f"data.dedup.against={list(against)}",)
-    show_funnel(run_recipe(load(recipe, overrides), runs, "cpu", until))
+    run = run_recipe(load(recipe, overrides), runs, "cpu", until)
+    show_funnel(run)
+    write_funnel(run)
 
 
 @click.command()

@@ -100,9 +100,7 @@ def recipe(tmp_path_factory) -> Path:
     benchmark = folder.parent / "benchmark.jsonl"
     benchmark.write_text(json.dumps({"text": text(40)}))
     places = {"path": folder, "benchmark": benchmark}
-    file.write_text(
-        RECIPE.format(**{n: json.dumps(str(p)) for n, p in places.items()})
-    )
+    file.write_text(RECIPE.format(**{n: json.dumps(str(p)) for n, p in places.items()}))
     return file
 
 
