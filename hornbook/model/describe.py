@@ -86,10 +86,15 @@ def render(facts: Description) -> RenderableType:
     for tensor in facts.tensors:
         shape = " x ".join(map(str, tensor.shape))
         shapes.add_row(tensor.name, shape, str(tensor.copies), f"{tensor.parameters:,}")
-    parts = Table("part", "parameters", "share", title="Parts", title_justify="left")
+    parts = Table("part", title="Parts", title_justify="left")
+    for column in ("parameters", "share"):
+        parts.add_column(column, justify="right")
     for name, count in facts.parts.items():
-        parts.add_row(name, f"{count:,}", f"{count / facts.parameters:.1%}")
+        if count:  # a tied head and positions that are computed have none
+            parts.add_row(name, f"{count:,}", f"{count / facts.parameters:.1%}")
     whole = Table(title="Whole", title_justify="left", show_header=False)
+    whole.add_column()
+    whole.add_column(justify="right")
     whole.add_row("parameters", f"{facts.parameters:,}")
     if facts.active_parameters != facts.parameters:
         whole.add_row("of which a token meets", f"{facts.active_parameters:,}")

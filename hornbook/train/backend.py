@@ -16,7 +16,7 @@ from hornbook.core.errors import UserError
 from hornbook.train.config import TrainConfig
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
-LARGEST_KEPT = 48 << 20  # bytes
+LARGEST_KEPT = 24 << 20  # bytes
 COMPILE_PAYS_OFF = 100  # steps; compiling costs about half a minute on a CPU
 
 
