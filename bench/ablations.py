@@ -4,7 +4,8 @@
 
 The recipe `ablations`, one setting changed at a time, three seeds each, in bits per byte of
 held-out text. The table with its intervals is what the book quotes. Interrupted and started
-again with the same DIR, it goes on. One thread is nearly as fast as two here, and isn't slowed by others.
+again with the same DIR, it goes on. Two threads wait for each other as soon as anything else
+runs; one doesn't.
 """
 
 import argparse
