@@ -52,9 +52,8 @@ def byte_pairs(cells, weights, times):
 
 
 @kernel
-def first_pairs(cells, weights, times, pairs, index, places, state):
-    """Enter the pairs of bytes and their places."""
-    cursor = np.empty(1 << 16, np.int64)
+def first_pairs(cells, weights, times, cursor, pairs, index, places, state):
+    """Enter the pairs of bytes and their places; ``cursor`` is room for 65,536 numbers."""
     for x in range(1 << 16):
         cursor[x] = state[N_PLACES]
         if times[x]:

@@ -14,17 +14,20 @@ Windows with non-ASCII blanks or numbers, runs that cross a window's edge in a w
 more context, and texts' ends in blanks are left to the plain scanner.
 """
 
+from functools import cache
+from typing import Any
+
 import numpy as np
 
 from hornbook.tokenizer.kernels.jit import (
     ONE,
-    OPTIONS,
     ZERO,
     byte_mask,
+    c_function,
     inlined,
     inner,
     lowest_bit,
-    overload,
+    view,
 )
 from hornbook.tokenizer.kernels.scan import (
     GPT2,
@@ -32,6 +35,7 @@ from hornbook.tokenizer.kernels.scan import (
     LLAMA3,
     O200K,
     QUOTE,
+    WHOLE,
     char_at,
     contraction,
     gpt2_piece,
@@ -41,6 +45,9 @@ from hornbook.tokenizer.kernels.scan import (
 )
 from hornbook.tokenizer.unicode import LETTER, OTHER
 
+# What a scanner needs of a state (jit.addresses); what follows there is the caller's.
+(BUFFER, CLASSES, ENDS, CURSOR) = range(4)
+POS, SCAN, STOP, COUNT, SCANNER = range(5)  # of the cursor
 LOW, OWN = 5, 55  # 5: a four-byte character and one byte of the character before it
 SIZE, AHEAD = 64, 70
 OWNED = np.uint64(((1 << OWN) - 1) << LOW)
@@ -156,8 +163,11 @@ def window_starts(buf, at, n, classes):
 
 
 @inner
-def gpt4_ends(buf, pos, scan, n, classes, to_end, ends):
-    """The ends for the cl100k pattern (``to_end``) or Llama 3's, by windows."""
+def by_windows(address, to_end):
+    """Find ends for the cl100k pattern (``to_end``) or Llama 3's."""
+    buf, classes = view(address, BUFFER, np.uint8), view(address, CLASSES, np.uint8)
+    ends, cursor = view(address, ENDS, np.uint64), view(address, CURSOR, np.int64)
+    pos, scan, n = cursor[POS], cursor[SCAN], cursor[STOP]
     m, limit = 0, len(ends) - SIZE
     # The zeros after a text look like an X; only blanks at its very end need more care.
     last = buf[n - 1]
@@ -187,53 +197,69 @@ def gpt4_ends(buf, pos, scan, n, classes, to_end, ends):
                 ends[np.uint64(m)] = pos
                 m += 1
             scan = max(scan, pos + 1)
-    return m, pos, scan
+    cursor[POS], cursor[SCAN], cursor[COUNT] = pos, scan, m
 
 
-def plain_ends(next_piece):
-    """The ends that a plain scanner finds one by one."""
+def one_by_one(next_piece):
+    """The loop that finds ends by a scanner of ``scan.py``."""
 
     @inner
-    def ends_of(buf, pos, n, classes, ends):
-        m = 0
+    def loop(address):
+        buf, classes = view(address, BUFFER, np.uint8), view(address, CLASSES, np.uint8)
+        ends, cursor = view(address, ENDS, np.uint64), view(address, CURSOR, np.int64)
+        m, pos, n = 0, cursor[POS], cursor[STOP]
         while m < len(ends) and pos < n:
             pos = next_piece(buf, pos, n, classes)
             ends[np.uint64(m)] = pos
             m += 1
-        return m, pos, pos + 1
+        cursor[POS], cursor[SCAN], cursor[COUNT] = pos, pos + 1, m
 
-    return ends_of
-
-
-gpt2_ends, o200k_ends = plain_ends(gpt2_piece), plain_ends(o200k_piece)
-whole_ends = plain_ends(whole)
+    return loop
 
 
-def piece_ends(rule, buf, pos, scan, n, classes, ends) -> tuple[int, int, int]:
-    """Write the ends of the pieces of ``buf[pos:n]`` until ``ends`` is nearly full.
+gpt2_ends, o200k_ends = one_by_one(gpt2_piece), one_by_one(o200k_piece)
+whole_ends = one_by_one(whole)
 
-    Everything before ``scan`` > ``pos`` has been looked at. Returns (count, pos, scan).
-    For kernels only; ``rule`` is a constant there, so only its scanner is compiled.
+
+def scan_gpt2(address):
+    """GPT-2's pattern."""
+    gpt2_ends(address)
+
+
+def scan_gpt4(address):
+    """The pattern of cl100k."""
+    by_windows(address, True)
+
+
+def scan_llama3(address):
+    """Llama 3's pattern."""
+    by_windows(address, False)
+
+
+def scan_o200k(address):
+    """The pattern of o200k."""
+    o200k_ends(address)
+
+
+def scan_whole(address):
+    """Texts that were split before."""
+    whole_ends(address)
+
+
+FUNCTIONS = {
+    GPT2: scan_gpt2,
+    GPT4: scan_gpt4,
+    LLAMA3: scan_llama3,
+    O200K: scan_o200k,
+    WHOLE: scan_whole,
+}
+
+
+@cache
+def scanner(rule: int) -> Any:
+    """The C function that finds the pieces of one split pattern; only it is compiled.
+
+    It goes on where CURSOR says, and writes the ends of pieces to ENDS until that is nearly
+    full, and to CURSOR how many. Everything before SCAN > POS has been looked at.
     """
-    raise NotImplementedError
-
-
-@overload(piece_ends, prefer_literal=True, jit_options=OPTIONS)
-def _piece_ends(rule, buf, pos, scan, n, classes, ends):
-    number = rule.literal_value
-    if number in (GPT4, LLAMA3):
-        to_end = number == GPT4
-        return lambda rule, buf, pos, scan, n, classes, ends: gpt4_ends(
-            buf, pos, scan, n, classes, to_end, ends
-        )
-    if number == GPT2:
-        return lambda rule, buf, pos, scan, n, classes, ends: gpt2_ends(
-            buf, pos, n, classes, ends
-        )
-    if number == O200K:
-        return lambda rule, buf, pos, scan, n, classes, ends: o200k_ends(
-            buf, pos, n, classes, ends
-        )
-    return lambda rule, buf, pos, scan, n, classes, ends: whole_ends(
-        buf, pos, n, classes, ends
-    )
+    return c_function(FUNCTIONS[rule])
