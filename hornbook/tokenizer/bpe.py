@@ -104,8 +104,11 @@ class BPETokenizer(Tokenizer):
         """Ids of ``text``; never a special one."""
         if len(text) > self._short or not isinstance(text, str):
             return self.encode_array(text).tolist()
-        encoder = self._borrow()
-        ids = encoder.encode_short(as_bytes(text)).tolist()
+        try:
+            encoder = self._free.pop()
+        except IndexError:
+            encoder = self._borrow()
+        ids = encoder.encode_short(as_bytes(text))
         self._free.append(encoder)
         return ids
 
@@ -135,6 +138,9 @@ class BPETokenizer(Tokenizer):
         encoders = [self._borrow() for _ in range(threads)]
         try:
             return encode_batch(encoders, texts)
+        except (KeyboardInterrupt, MemoryError):
+            encoders = []  # they may be in the middle of a text
+            raise
         finally:
             self._free.extend(encoders)
             self._ready = True
@@ -155,9 +161,14 @@ class BPETokenizer(Tokenizer):
         try:
             return self._free.pop()
         except IndexError:
-            from hornbook.tokenizer.encoder import Encoder, VocabularyArrays
+            from hornbook.tokenizer.encoder import (
+                Encoder,
+                VocabularyArrays,
+                compile_kernels,
+            )
 
             if self._arrays is None:
+                compile_kernels(self.pattern)
                 self._arrays = VocabularyArrays(self.vocabulary)
             return Encoder(self._arrays, self.pattern)
 

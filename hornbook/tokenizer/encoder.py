@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hornbook.core.errors import UserError
+from hornbook.tokenizer.kernels import ahead, merge, pieces, windows
 from hornbook.tokenizer.kernels import encode as kernels
-from hornbook.tokenizer.kernels import merge, pieces, windows
 from hornbook.tokenizer.kernels.cuts import JOINED_BITS
 from hornbook.tokenizer.kernels.jit import addresses, point
 from hornbook.tokenizer.kernels.scan import RULES, WHOLE
@@ -28,6 +28,15 @@ if TYPE_CHECKING:
 
 MAX_ROOM = 1 << 24  # bytes of long pieces and ids of many-token pieces a cache may hold
 SHORT_TEXT = 2048  # bytes: up to here a text is copied to one fixed place
+
+
+def compile_kernels(pattern: str) -> None:
+    """Compile what encoding needs, the scanner in a process beside this one."""
+    rule = str(RULES.get(pattern, WHOLE))
+    ahead.start(rule)
+    ahead.wait("encoding")  # training has begun it
+    ahead.compile_unit("encoding")
+    ahead.wait(rule)
 
 
 class VocabularyArrays:
@@ -134,7 +143,9 @@ class Encoder:
         self._text = bytearray(BEFORE + bytes(SHORT_TEXT + PAD))
         self._stop = np.array([FRONT, FRONT, 0], np.int64)
         self._stop_view = memoryview(self._stop)  # type: ignore[arg-type]
+        self._text_view = memoryview(self._text)
         self._ids = np.empty(SHORT_TEXT + 8, np.int32)
+        self._ids_view = memoryview(self._ids)  # type: ignore[arg-type]
         self.clear()
 
     def fork(self) -> "Encoder":
@@ -188,18 +199,19 @@ class Encoder:
             self.spill = np.concatenate([self.spill, np.empty_like(self.spill)])
         self._bind()
 
-    def encode_short(self, text: bytes) -> np.ndarray:
-        """Ids of at most SHORT_TEXT bytes of UTF-8; valid until the next call."""
+    def encode_short(self, text: bytes) -> list[int]:
+        """Ids of at most SHORT_TEXT bytes of UTF-8.
+
+        Through views of memory, for an array's own methods take longer than the kernel.
+        """
         stop = FRONT + len(text)
-        self._text[FRONT : stop + PAD] = text + AFTER
+        self._text_view[FRONT : stop + PAD] = text + AFTER
         self._stop_view[1] = stop
-        o = kernels.encode_texts(self._short_address, 0)
+        o = kernels.encode_texts(self._short_address)
         while o < 0:
             self._help(o, self._short_address)
-            o = kernels.encode_texts(
-                self._short_address, int(self._progress[kernels.FOUND])
-            )
-        return self._ids[:o]
+            o = kernels.encode_texts(self._short_address)
+        return self._ids_view[:o].tolist()
 
     def encode_group(
         self, texts: Sequence[str | bytes | memoryview], ids: Ids
@@ -218,13 +230,12 @@ class Encoder:
         state = self._short_state.copy()
         point(state, windows.BUFFER, buffer)
         point(state, kernels.PLACES, places, ids.array)
-        o = kernels.encode_texts(state.ctypes.data, ids.used)
+        self._progress[kernels.FOUND] = ids.used
+        o = kernels.encode_texts(state.ctypes.data)
         while o < 0:
             self._help(o, state.ctypes.data)
             cache_rows = slice(kernels.TABLE, kernels.USED)
             state[cache_rows] = self._short_state[cache_rows]
-            o = kernels.encode_texts(
-                state.ctypes.data, int(self._progress[kernels.FOUND])
-            )
+            o = kernels.encode_texts(state.ctypes.data)
         ids.used = o
         return places[2]

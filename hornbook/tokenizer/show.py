@@ -97,11 +97,13 @@ class Card:
         write_json(directory / "card.json", self.table())
 
 
-def describe(tokenizer: Tokenizer, texts: Iterable[tuple[str, str]]) -> Card:
-    """Measure a tokenizer on ``(label, text)``s; a label is a language or a source."""
+def describe(
+    tokenizer: Tokenizer, texts: Iterable[tuple[tuple[str, ...], str]]
+) -> Card:
+    """Measure a tokenizer on ``(labels, text)``s; a text counts for each of its labels."""
     used = np.zeros(tokenizer.vocab_size, np.int64)
     sums: dict[str, np.ndarray] = {}
-    for label, text in texts:
+    for labels, text in texts:
         ids = tokenizer.encode_array(text)
         used += np.bincount(ids, minlength=tokenizer.vocab_size)
         unknown = (
@@ -109,7 +111,8 @@ def describe(tokenizer: Tokenizer, texts: Iterable[tuple[str, str]]) -> Card:
         )
         size = len(text.encode(errors="replace"))
         found = np.array([size, len(ids), len(text.split()), unknown])
-        sums[label] = sums.get(label, 0) + found
+        for label in labels:
+            sums[label] = sums.get(label, 0) + found
     special = {*tokenizer.special.values(), tokenizer.unknown}
     ordinary = [t for t in range(len(tokenizer.tokens)) if t not in special]
     unused = [t for t in ordinary if not used[t] and tokenizer.tokens[t]]
@@ -122,7 +125,9 @@ def describe(tokenizer: Tokenizer, texts: Iterable[tuple[str, str]]) -> Card:
         kind=tokenizer.kind,
         pattern=tokenizer.pattern,
         vocab_size=tokenizer.vocab_size,
-        measures=tuple(Measure(label, *map(int, row)) for label, row in sums.items()),
+        measures=tuple(
+            Measure(label, *map(int, sums[label])) for label in sorted(sums)
+        ),
         n_unused=len(unused),
         unused=first_unused[:LONGEST_SHOWN],
         longest=longest_shown,
@@ -130,7 +135,7 @@ def describe(tokenizer: Tokenizer, texts: Iterable[tuple[str, str]]) -> Card:
 
 
 def compare(
-    tokenizers: Mapping[str, Tokenizer], texts: Iterable[tuple[str, str]]
+    tokenizers: Mapping[str, Tokenizer], texts: Iterable[tuple[tuple[str, ...], str]]
 ) -> dict[str, Card]:
     """One card per tokenizer, on the same texts."""
     texts = list(texts)

@@ -78,8 +78,8 @@ def begin_text(cursor, progress, ends, at, n):
 
 
 @kernel
-def encode_texts(address, o):
-    """Write the ids of all texts of the buffer into ``out`` from ``o`` on.
+def encode_texts(address):
+    """Write the ids of all texts of the buffer into ``out`` from ``progress[FOUND]`` on.
 
     ``places`` is ``(3, texts)``: where each starts and stops, and, written here, how many
     ids there are up to its end. Returns the number of ids, or FULL when the cache needs
@@ -98,6 +98,7 @@ def encode_texts(address, o):
     rows = view_as(address, SCRATCH, (ROWS, COLUMNS), np.uint64)
     work = view_as(address, WORK, (LANES, 4, EDGE + 1), np.uint32)
     bits, texts, scanner = used[3], len(places) // 3, cursor[SCANNER]
+    o = progress[FOUND]
     for text in range(progress[TEXT], texts):
         at, n = max(progress[AT], places[text]), places[texts + text]
         begin_text(cursor, progress, ends, at, n)

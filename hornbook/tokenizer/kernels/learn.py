@@ -211,6 +211,13 @@ def write_places(lengths, places, sides, visits, m):
                     sides[side, CURSOR, who] = place + 1
 
 
+# The types of what run takes, for ahead.py.
+RUN = (
+    "(int32[:,::1], int32[::1], int32[:,::1], int64, int64[:,::1], int32[::1], "
+    "int32[::1], int64[:,::1], int64[:,:,::1], int32[:,::1], int64[::1])"
+)
+
+
 @kernel
 def run(
     cells, lengths, merges, until, pairs, index, places, heap, sides, visits, state
