@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from hornbook.tokenizer.encoder import Encoder, VocabularyArrays
 
 Pair = tuple[int, int]
+MAX_IDS = (1 << 20) - 1  # the kernels' words have 20 bits for an id
 KERNEL_DECODES = 4096  # ids; fewer are quicker to join in Python
 SHORT = 512  # characters, 2048 bytes at most
 REFERENCE_SERVES = 10_000  # characters, before the kernels are loaded
@@ -63,6 +64,14 @@ class Vocabulary:
     def trained(cls, pairs: Sequence[Pair]) -> "Vocabulary":
         """Bytes by value, then merge ``i`` as token ``256 + i``."""
         return cls(range(256), pairs, range(256, 256 + len(pairs)))
+
+
+def check_ids(ids: Sequence[int]) -> None:
+    """Each id of a file once, and none so large that a table of them fills the memory."""
+    if not all(0 <= token < MAX_IDS for token in ids):
+        raise UserError(f"its ids must be from 0 to {MAX_IDS - 1}; it may be damaged.")
+    if len(set(ids)) < len(ids):
+        raise UserError("it gives one id to two tokens; it may be damaged.")
 
 
 class BPETokenizer(Tokenizer):
