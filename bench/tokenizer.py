@@ -73,7 +73,10 @@ def bars(threads: int) -> list[Bar]:
         return [
             (
                 f"encode documents, {threads} threads over 1, {text}",
-                ratio(f"{text} many ours {threads} warm", f"{text} many ours 1 warm"),
+                ratio(
+                    f"{text} many ours {threads} warm",
+                    f"{text} many ours 1 beside {threads} warm",
+                ),
                 1.6,
             )
             for text in ("prose", "code", "multi")

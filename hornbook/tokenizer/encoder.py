@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hornbook.core.errors import UserError
-from hornbook.tokenizer.kernels import ahead, merge, pieces, windows
+from hornbook.tokenizer.kernels import ahead, merge, pieces, scanners
 from hornbook.tokenizer.kernels import encode as kernels
 from hornbook.tokenizer.kernels.cuts import JOINED_BITS
 from hornbook.tokenizer.kernels.jit import addresses, point
 from hornbook.tokenizer.kernels.scan import RULES, WHOLE
+from hornbook.tokenizer.kernels.scanners import scanner
 from hornbook.tokenizer.kernels.slots import MIX_1, empty_table, rehash
 from hornbook.tokenizer.kernels.utf8 import is_utf8
-from hornbook.tokenizer.kernels.windows import scanner
 from hornbook.tokenizer.texts import AFTER, BEFORE, FRONT, PAD, as_bytes, joined
 from hornbook.tokenizer.unicode import classes_for
 
@@ -228,7 +228,7 @@ class Encoder:
             raise UnicodeError("bytes among the texts are not UTF-8")
         ids.reserve(len(buffer))
         state = self._short_state.copy()
-        point(state, windows.BUFFER, buffer)
+        point(state, scanners.BUFFER, buffer)
         point(state, kernels.PLACES, places, ids.array)
         self._progress[kernels.FOUND] = ids.used
         o = kernels.encode_texts(state.ctypes.data)

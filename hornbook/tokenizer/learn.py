@@ -10,8 +10,8 @@ from hornbook.core.progress import Progress, console
 from hornbook.tokenizer.kernels import count, learn, ranking
 from hornbook.tokenizer.kernels.jit import addresses
 from hornbook.tokenizer.kernels.scan import RULES, WHOLE
+from hornbook.tokenizer.kernels.scanners import scanner
 from hornbook.tokenizer.kernels.slots import empty_table, rehash
-from hornbook.tokenizer.kernels.windows import scanner
 from hornbook.tokenizer.pretokenize import split
 from hornbook.tokenizer.texts import as_bytes, groups, joined
 from hornbook.tokenizer.unicode import classes_for

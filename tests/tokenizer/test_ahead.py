@@ -8,12 +8,12 @@ from hornbook.tokenizer.kernels import ahead
 from hornbook.tokenizer.kernels.scan import GPT2, WHOLE
 
 COMPILE = """
-from hornbook.tokenizer.kernels import ahead, windows
+from hornbook.tokenizer.kernels import ahead, scanners
 ahead.usable_cores = lambda: {cores}
 ahead.start("{rule}")
 print(len(ahead._helpers))
 ahead.wait("{rule}")
-print(windows.scanner({rule}).cache_hits)
+print(scanners.scanner({rule}).cache_hits)
 """
 
 

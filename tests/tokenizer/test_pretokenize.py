@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hornbook.core.errors import UserError
 from hornbook.tokenizer.kernels.jit import addresses
 from hornbook.tokenizer.kernels.scan import RULES
-from hornbook.tokenizer.kernels.windows import COUNT, POS, scanner
+from hornbook.tokenizer.kernels.scanners import COUNT, POS, scanner
 from hornbook.tokenizer.pretokenize import PATTERNS, pattern_regex, split
 from hornbook.tokenizer.texts import joined
 from hornbook.tokenizer.unicode import (

@@ -15,12 +15,12 @@ from numba import types
 from numba.core import sigutils
 
 from hornbook.tokenizer.base import usable_cores
-from hornbook.tokenizer.kernels import encode, jit, learn, windows
+from hornbook.tokenizer.kernels import encode, jit, learn, scanners
 
 FILES = {  # what a unit of work leaves in the cache
     "merging": "learn.run",
     "encoding": "encode.encode_texts",
-    **{str(rule): f"windows.{f.__name__}" for rule, f in windows.FUNCTIONS.items()},
+    **{str(rule): f"scanners.{f.__name__}" for rule, f in scanners.FUNCTIONS.items()},
 }
 _helpers: list[
     subprocess.Popen[str]
@@ -35,7 +35,7 @@ def compile_unit(unit: str) -> None:
     elif unit == "encoding":
         encode.encode_texts.compile(_types("(int64,)"))
     else:
-        windows.scanner(int(unit))
+        scanners.scanner(int(unit))
 
 
 def _types(signature: str) -> tuple[types.Type, ...]:

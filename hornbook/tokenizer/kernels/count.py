@@ -14,6 +14,16 @@ from hornbook.tokenizer.kernels.jit import (
     view,
     view_as,
 )
+from hornbook.tokenizer.kernels.scanners import (
+    BUFFER,
+    COUNT,
+    CURSOR,
+    ENDS,
+    POS,
+    SCAN,
+    SCANNER,
+    STOP,
+)
 from hornbook.tokenizer.kernels.slots import (
     BITS_56,
     LONG,
@@ -24,16 +34,6 @@ from hornbook.tokenizer.kernels.slots import (
     home,
     occupy,
     piece_key,
-)
-from hornbook.tokenizer.kernels.windows import (
-    BUFFER,
-    COUNT,
-    CURSOR,
-    ENDS,
-    POS,
-    SCAN,
-    SCANNER,
-    STOP,
 )
 
 BATCH = 1024

@@ -41,7 +41,7 @@ from hornbook.tokenizer.kernels.pieces import (
     settle,
     with_cuts,
 )
-from hornbook.tokenizer.kernels.windows import (
+from hornbook.tokenizer.kernels.scanners import (
     BUFFER,
     COUNT,
     CURSOR,

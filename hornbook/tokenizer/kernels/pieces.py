@@ -36,7 +36,7 @@ from hornbook.tokenizer.kernels.slots import (
     short_key,
 )
 
-BATCH = 1024
+BATCH = 256  # the slots of a batch, a cache line each, stay in the first-level cache
 CUTS, KEY_0, KEY_1, SLOT, MISSES, LANE = (np.uint64(row) for row in range(6))
 ROWS, COLUMNS = 6, BATCH + 128
 IDLE = np.uint64(2**64 - 1)
