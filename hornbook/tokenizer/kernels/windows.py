@@ -10,7 +10,9 @@ blank), S spaces, N newlines, W all blanks, the cl100k and Llama 3 patterns say:
 * newlines right after an X belong to it; any other run of blanks starts a piece at its
   first character, after its last newline, and at its last character if that is no newline.
 
-GPT-2's pattern is simpler: see :func:`gpt2_starts`. Windows with non-ASCII blanks or numbers, runs that cross a window's edge in a way that needs
+GPT-2's pattern is simpler: see :func:`gpt2_starts`.
+
+Windows with non-ASCII blanks or numbers, runs that cross a window's edge in a way that needs
 more context, and texts' ends in blanks are left to the plain scanner.
 """
 
