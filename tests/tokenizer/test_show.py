@@ -31,7 +31,7 @@ def test_card_counts(corpus, tmp_path):
     assert len(card.longest[0]) >= len(card.longest[1])
     card.save(tmp_path)
     saved = json.loads((tmp_path / "card.json").read_text())
-    assert saved["measures"][0]["bytes_per_token"] == round(code.bytes_per_token, 4)
+    assert saved["measures"][1]["bytes_per_token"] == round(code.bytes_per_token, 4)
 
 
 def test_unknown_pieces_are_counted():
@@ -46,6 +46,18 @@ def test_comparison_renders(corpus):
         console.print(render(compare(both, [(("[bold]code",), corpus[0])])))
     assert "[bold]code" in captured.get()
     assert "bytes/token" in captured.get()
+    for fact in ("unused here", "longest unused", "longest", "tokens/word"):
+        assert fact in captured.get()
+
+
+def test_fertility_is_left_out_where_blanks_part_no_words():
+    cards = compare(
+        {"A": trained("gpt4")}, [(("ja",), "私は日本語を勉強しています。" * 9)]
+    )
+    console = Console(width=120)
+    with console.capture() as captured:
+        console.print(render(cards))
+    assert "–" in captured.get()
 
 
 def test_colours_show_every_byte_as_text():
