@@ -178,7 +178,10 @@ class Encoder:
     def _help(self, what: int, address: int) -> None:
         """Do what the kernel can't."""
         if what == kernels.LONG_PIECE:
-            kernels.encode_long(address)
+            size = int(self._progress[kernels.PART_END] - self._progress[kernels.AT])
+            marks, links = np.empty((2, size), np.uint32), np.empty((2, size), np.int32)
+            heap = np.empty(2 * size + 8, np.uint64)
+            kernels.encode_long(address, marks, links, heap)
         else:
             self._make_room()
 

@@ -132,14 +132,15 @@ def encode_texts(address):
 
 
 @kernel
-def encode_long(address):
-    """Merge the one piece that ``progress`` says is too long to cache."""
+def encode_long(address, marks, links, heap):
+    """Merge the one piece that ``progress`` says is too long to cache; see merge_long."""
     buf, out = view(address, BUFFER, np.uint8), view(address, OUT, np.int32)
     byte_ids, made = view(address, BYTE_IDS, np.uint32), view(address, MADE, np.uint32)
     pairs, progress = view(address, PAIRS, np.uint64), view(address, PROGRESS, np.int64)
     start, end = progress[AT], progress[PART_END]
     progress[FOUND] = merge_long(
-        buf, start, end - start, byte_ids, pairs, made, out, progress[FOUND]
+        *(buf, start, end - start, byte_ids, pairs, made),
+        *(marks, links, heap, out, progress[FOUND]),
     )
     progress[AT] = end
 
