@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -53,7 +54,7 @@ def _read(file: Path, text_key: str) -> Iterator[tuple[str, str]]:
             yield from ((r["source"], r[text_key]) for r in batch.to_pylist())
         return
     with file.open("rb") as handle:
-        stream = open_stream(handle)
+        stream: Any = open_stream(handle)
         if ".jsonl" in file.name:
             for _, text in read_jsonl(file.name, stream, text_key, lambda *_: None):
                 yield file.name, text
