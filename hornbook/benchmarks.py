@@ -55,6 +55,25 @@ def run_benchmarks(
     return results
 
 
+def records_of(path: Path) -> Path:
+    """The folder of records that ``hornbook evaluate`` left: in a run, or ``path`` itself.
+
+    Raises :class:`UserError` where there is none, or there are those of several models.
+    """
+    if any(path.glob("*.jsonl")):
+        return path
+    folders = [file.parent for file in path.glob("benchmarks/*/results.json")]
+    folders += [file.parent for file in path.glob("*/results.json")]
+    if len(folders) == 1:
+        return folders[0]
+    if not folders:
+        raise UserError(
+            f"{path} was not evaluated yet: hornbook evaluate {path} --tasks ..."
+        )
+    names = ", ".join(str(folder) for folder in folders)
+    raise UserError(f"{path} holds records of several models; name one of {names}.")
+
+
 def _shots(task: TaskConfig, shots: int | None, protocol: str) -> int:
     count = task.lm_eval_shots if protocol == "lm-eval" else task.shots
     count = count if shots is None else shots

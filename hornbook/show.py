@@ -9,14 +9,14 @@ from rich.table import Table
 from rich.text import Text
 
 from hornbook.core.errors import UserError
-from hornbook.core.files import write_text
+from hornbook.core.files import write_json, write_text
 from hornbook.core.progress import short_number
 from hornbook.core.settings import parse, to_table
 from hornbook.model.config import ModelConfig
 from hornbook.model.presets import PRESETS
 from hornbook.pipeline import read_manifest
 from hornbook.recipe import load, set_key
-from hornbook.stages import CURATION, model_directory
+from hornbook.stages import CURATION
 
 console = Console(highlight=False)
 
@@ -52,10 +52,26 @@ def show_funnel(run: Path) -> None:
     """Documents and bytes in and out of every data stage, with the reasons."""
     from hornbook.data.funnel import table
 
+    console.print(table(*_funnel(run)))
+
+
+def _funnel(run: Path) -> tuple[list[dict[str, Any]], float]:
+    """The facts of the data stages, and how many bytes a token has (0: not known yet)."""
     shards = read_manifest(run, "shards")
     per_token = shards["facts"]["train"]["bytes_per_token"] if shards else 0.0
-    stages = [m["facts"] for n in CURATION if (m := read_manifest(run, n))]
-    console.print(table(stages, per_token))
+    return [m["facts"] for n in CURATION if (m := read_manifest(run, n))], per_token
+
+
+def write_funnel(run: Path) -> None:
+    """Leave the funnel beside the stages, as ``funnel.json`` and as a picture."""
+    from hornbook.data.funnel import rows
+    from hornbook.report.build import draw_funnel
+
+    stages, per_token = _funnel(run)
+    told = {"rows": rows(stages, per_token), "stages": stages}
+    write_json(run / "funnel.json", told)
+    draw_funnel(run.name, stages, run / "funnel.svg")
+    console.print(Text(f"Drawn in {run / 'funnel.svg'}; counted in funnel.json."))
 
 
 def show_verdict(run: Path, as_json: bool) -> bool:
@@ -124,30 +140,6 @@ def show_presets(as_json: bool) -> None:
         console.print_json(msgspec.json.encode(facts).decode())
     else:
         console.print(overview(facts))
-
-
-def show_benchmarks(
-    path: Path,
-    stage: str | None,
-    names: tuple[str, ...],
-    device: str,
-    out: Path | None,
-    as_json: bool,
-    **options: Any,
-) -> None:
-    """Run benchmarks on a model and show what came of them."""
-    from hornbook.benchmarks import run_benchmarks
-    from hornbook.evaluate.results import results_table
-    from hornbook.talk import open_engine
-
-    engine = open_engine(path, stage, device)
-    model = model_directory(path, stage)
-    kept = out or path / "benchmarks"
-    results = run_benchmarks(engine, model, names, out=kept, **options)
-    if as_json:
-        console.print_json(msgspec.json.encode(results).decode())
-    else:
-        console.print(results_table(results))
 
 
 def tell_why(run: Path, document: str, as_json: bool) -> str:
