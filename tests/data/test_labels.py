@@ -6,7 +6,8 @@ import json
 import pytest
 
 from hornbook.core.errors import UserError
-from hornbook.data.documents import Document, DocumentWriter
+from hornbook.data.documents import Document
+from  import DocumentWriter
 from hornbook.data.labels import PART, labelled, texts_of
 
 ENGLISH = "The quick brown fox jumps over the lazy dog, and nobody minds it at all. "
