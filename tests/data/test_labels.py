@@ -6,8 +6,7 @@ import json
 import pytest
 
 from hornbook.core.errors import UserError
-from hornbook.data.documents import Document
-from  import DocumentWriter
+from hornbook.data.documents import Document, write_documents
 from hornbook.data.labels import PART, labelled, texts_of
 
 ENGLISH = "The quick brown fox jumps over the lazy dog, and nobody minds it at all. "
@@ -35,8 +34,8 @@ def test_files_of_every_kind_give_their_texts(tmp_path):
     lines = tmp_path / "some.jsonl.gz"
     lines.write_bytes(gzip.compress(json.dumps({"text": RUSSIAN}).encode() + b"\n"))
     documents = tmp_path / "documents"
-    with DocumentWriter(documents) as writer:
-        writer.write(Document("1", "books", "p", ENGLISH))
+    documents.mkdir()
+    write_documents([Document("1", "books", "p", ENGLISH)], documents)
     parquet = next(documents.glob("*.parquet"))
     found = list(texts_of([plain, lines, parquet]))
     assert "".join(part for source, part in found if source == "long.txt") == text
