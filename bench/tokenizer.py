@@ -2,7 +2,7 @@
 
     python bench/tokenizer.py [--quick] [--threads 1 2] [--only PART ...] [--data FOLDER]
 
-Parts are start, train, prose, code and multi; with --only the others keep the figures they
+Parts are start, memory, train, prose, code and multi; with --only the others keep the figures they
 have in bench/results/tokenizer.json. Text comes from HORNBOOK_TEST_DATA (books, code of the
 installed packages, many languages).
 Peers that are not installed are left out and listed. Times are the best of some rounds:
@@ -22,7 +22,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 PEERS = ("tiktoken", "tokenizers", "rustbpe", "gigatoken", "fastokens", "sentencepiece")
-PARTS = ("start", "train", "prose", "code", "multi")
+PARTS = ("start", "memory", "train", "prose", "code", "multi")
 RESULT = Path(__file__).parent / "results" / "tokenizer.json"
 
 

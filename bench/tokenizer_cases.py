@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from tokenizer_timing import PATTERN, ROOT, VOCAB, best
-from tokenizer_training import start_up, training
+from tokenizer_training import start_up, training, training_memory
 
 from hornbook.tokenizer.bpe import BPETokenizer
 from hornbook.tokenizer.config import TokenizerConfig
@@ -34,6 +34,8 @@ def measure(
     vocab = 8_000 if quick else VOCAB
     if threads == 1 and "start" in parts:
         found |= start_up()
+    if threads == 1 and "memory" in parts and not quick:
+        found["train, MB beyond the text"] = training_memory(train, vocab)
     if "train" in parts:
         training(found, train, vocab, threads, quick)
     tokenizer = train_bpe(
