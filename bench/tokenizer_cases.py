@@ -37,7 +37,7 @@ def measure(
     if threads == 1 and "memory" in parts and not quick:
         found["train, MB beyond the text"] = training_memory(train, vocab)
     if "train" in parts:
-        training(found, train, vocab, threads, quick)
+        training(found, train, vocab, threads)
     tokenizer = train_bpe(
         TokenizerConfig(vocab_size=vocab, pattern=PATTERN), train, threads
     )

@@ -14,7 +14,7 @@ from hornbook.tokenizer.train import train_bpe
 
 
 def training(
-    found: dict[str, float], texts: list[str], vocab: int, threads: int, quick: bool
+    found: dict[str, float], texts: list[str], vocab: int, threads: int
 ) -> None:
     config = TokenizerConfig(vocab_size=vocab, pattern=PATTERN)
     train_bpe(TokenizerConfig(vocab_size=300), texts[:1], threads)  # compile
