@@ -3,8 +3,8 @@
     python bench/tokenizer.py [--quick] [--threads 1 2] [--only PART ...] [--data FOLDER]
 
 Parts are start, memory, train, prose, code and multi; with --only the others keep the
-figures they have in bench/results/tokenizer.json. Text comes from HORNBOOK_TEST_DATA (books, code of the
-installed packages, many languages).
+figures they have in bench/results/tokenizer.json. Text comes from HORNBOOK_TEST_DATA (books,
+code of the installed packages, many languages).
 Peers that are not installed are left out and listed. Times are the best of some rounds:
 processor time for one thread (so that other work on the machine doesn't count), clock time
 for more.
