@@ -112,7 +112,9 @@ def test_lone_surrogates_are_replaced_as_tiktoken_does():
     assert tokenizer.encode(text) == oracle("gpt4").encode_ordinary(text)
 
 
-@pytest.mark.parametrize("unit", ["a", "ab", "é", "中", " ", "\n", "1", "Ab1", "the"])
+@pytest.mark.parametrize(
+    "unit", ["a", "ab", "é", "中", " ", "\n", "1", "Ab1", "the", "="]
+)
 def test_endless_words_are_quick_and_exact(unit):
     tokenizer = trained("gpt4")
     text = unit * 3000
@@ -188,7 +190,7 @@ def test_small_texts_are_encoded_while_the_kernels_compile(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("unit", ["=", "the", "中文"])
+@pytest.mark.parametrize("unit", ["=", "中文"])
 def test_a_word_of_100_megabytes_comes_back(unit):
     size = 100_000_000 // len(unit.encode())
     ids = trained("gpt4").encode_array(unit * size)

@@ -1,4 +1,4 @@
-"""Encoding: texts to ids, about a thousand pieces at a time.
+"""Encoding: texts to ids, a few hundred pieces at a time.
 
 Most pieces have been seen before, so their ids are in a table (``slots.py``). A batch goes
 through the loops of ``pieces.py``: keys, and a prefetch of each slot; the search for the
