@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hornbook.benchmarks import records_of, run_benchmarks
+from hornbook.core.errors import UserError
 from hornbook.evaluate import compare
 from hornbook.evaluate.results import results_table
 from hornbook.stages import model_directory
@@ -26,13 +27,22 @@ def show_benchmarks(
     device: str,
     out: Path | None,
     as_json: bool,
+    contamination: bool = False,
     **options: Any,
 ) -> None:
-    """Run benchmarks on a model and show what came of them."""
+    """Run benchmarks on a model and show what came of them.
+
+    Raises :class:`UserError` where ``contamination`` is asked and no training text is there.
+    """
+    training = path / "split" / "train" if contamination else None
+    if training and not training.is_dir():
+        raise UserError(f"{path} holds no training text (split/train) to compare with.")
     engine = open_engine(path, stage, device)
     model = model_directory(path, stage)
     kept = out or path / "benchmarks"
-    results = run_benchmarks(engine, model, names, out=kept, **options)
+    results = run_benchmarks(
+        engine, model, names, out=kept, training=training, **options
+    )
     if as_json:
         console.print_json(msgspec.json.encode(results).decode())
     else:

@@ -34,6 +34,11 @@ from hornbook.commands.options import DEVICE, JSON, MODEL, STAGE
     show_default=True,
     help="How many worked examples: as in published numbers, or lm-eval's defaults.",
 )
+@click.option(
+    "--contamination",
+    is_flag=True,
+    help="Tell items apart that the run's training text holds.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Where the records go.")
 @click.option("--unsafe", is_flag=True, help="Run programs without a whole sandbox.")
 @JSON
