@@ -75,7 +75,7 @@ def test_the_bytes_of_every_file_come_back(gpt2_files):
     tokenizer = read_gpt2(*gpt2_files)
     for path in sorted(DATA.rglob("*")):
         if path.is_file():
-            data = path.read_bytes()[:100_000]
+            data = path.read_bytes()[:2000]
             assert tokenizer.decode_bytes(tokenizer.encode_array(data)) == data, path
 
 
