@@ -1,11 +1,9 @@
-"""What bench/tokenizer.py measures, for one number of threads."""
+"""What bench/tokenizer.py measures of encoding and decoding, for one number of threads."""
 
 import base64
 import gzip
 import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -13,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tokenizer_timing import PATTERN, ROOT, VOCAB, best
+from tokenizer_training import start_up, training, training_memory
 
 from hornbook.tokenizer.bpe import BPETokenizer
 from hornbook.tokenizer.config import TokenizerConfig
 from hornbook.tokenizer.pretokenize import pattern_regex
 from hornbook.tokenizer.train import train_bpe
 
-ROOT = Path(__file__).parents[1]
-VOCAB, PATTERN = 32_000, "gpt4"
 Texts = dict[str, list[str]]
 
 
@@ -36,8 +34,10 @@ def measure(
     vocab = 8_000 if quick else VOCAB
     if threads == 1 and "start" in parts:
         found |= start_up()
+    if threads == 1 and "memory" in parts and not quick:
+        found["train, MB beyond the text"] = training_memory(train, vocab)
     if "train" in parts:
-        training(found, train, vocab, threads, quick)
+        training(found, train, vocab, threads)
     tokenizer = train_bpe(
         TokenizerConfig(vocab_size=vocab, pattern=PATTERN), train, threads
     )
@@ -46,16 +46,6 @@ def measure(
         if name in parts:
             encoding(found, name, texts, tokenizer, peers, threads, quick)
     return found
-
-
-def best(work: Callable[[], Any], rounds: int, threads: int) -> float:
-    clock = time.process_time if threads == 1 else time.perf_counter
-    times = []
-    for _ in range(rounds):
-        start = clock()
-        work()
-        times.append(clock() - start)
-    return min(times)
 
 
 def read(path: Path) -> Iterator[str]:
@@ -123,169 +113,6 @@ def pieces_of(text: str, size: int = 20_000) -> Iterator[str]:
         end = text.find("\n", at + size) + 1 or len(text)
         yield text[at:end]
         at = end
-
-
-def training(
-    found: dict[str, float], texts: list[str], vocab: int, threads: int, quick: bool
-) -> None:
-    config = TokenizerConfig(vocab_size=vocab, pattern=PATTERN)
-    train_bpe(TokenizerConfig(vocab_size=300), texts[:1], threads)  # compile
-    suffix = "" if threads == 1 else f" {threads} threads"
-    found[f"train ours{suffix}"] = best(
-        lambda: train_bpe(config, texts, threads), 5, threads
-    )
-    trainers = {
-        "tokenizers": train_tokenizers,
-        "rustbpe": train_rustbpe,
-        "gigatoken": train_gigatoken,
-        "sentencepiece": train_sentencepiece,
-    }
-    for name, trainer in trainers.items():
-        try:
-            work = trainer(texts, vocab, threads)
-        except ImportError:
-            continue
-        found[f"train {name}{suffix}"] = best(work, 1, threads)
-    if threads == 1 and not quick:
-        found["train, MB beyond the text"] = training_memory(texts, vocab)
-    if threads == 1:
-        ours = train_bpe(config, texts, threads).vocabulary.tokens
-        found["train, share of merges as rustbpe's"] = as_rustbpe(ours, texts, vocab)
-
-
-def train_tokenizers(texts: list[str], vocab: int, threads: int) -> Callable[[], Any]:
-    from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
-
-    def work() -> None:
-        tokenizer = Tokenizer(models.BPE())
-        tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-            [
-                pre_tokenizers.Split(Regex(pattern_regex(PATTERN)), "isolated"),
-                pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-            ]
-        )
-        trainer = trainers.BpeTrainer(
-            vocab_size=vocab - 7,
-            show_progress=False,
-            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        )
-        tokenizer.train_from_iterator(iter(texts), trainer)
-
-    return work
-
-
-def train_rustbpe(texts: list[str], vocab: int, threads: int) -> Callable[[], Any]:
-    import rustbpe
-
-    pattern = pattern_regex(PATTERN)
-    return lambda: rustbpe.Tokenizer().train_from_iterator(
-        iter(texts), vocab - 7, pattern=pattern
-    )
-
-
-def as_rustbpe(ours: list[bytes], texts: list[str], vocab: int) -> float:
-    """Which share of our tokens rustbpe makes too, at the same place."""
-    try:
-        import rustbpe
-    except ImportError:
-        return 1.0
-    theirs = rustbpe.Tokenizer()
-    theirs.train_from_iterator(iter(texts), vocab - 7, pattern=pattern_regex(PATTERN))
-    ranks = {rank: bytes(token) for token, rank in theirs.get_mergeable_ranks()}
-    return sum(ranks[i] == token for i, token in enumerate(ours)) / len(ours)
-
-
-def train_gigatoken(texts: list[str], vocab: int, threads: int) -> Callable[[], Any]:
-    import gigatoken
-
-    data = b"\0".join(text.encode() for text in texts)
-    return lambda: gigatoken.train_bpe(data, vocab - 7, [], separator=b"\0")
-
-
-def train_sentencepiece(
-    texts: list[str], vocab: int, threads: int
-) -> Callable[[], Any]:
-    import sentencepiece
-
-    lines = [line for text in texts for line in text.split("\n") if line]
-    folder = tempfile.mkdtemp()
-    return lambda: sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(lines),
-        model_prefix=f"{folder}/model",
-        vocab_size=vocab - 7,
-        model_type="bpe",
-        byte_fallback=True,
-        num_threads=threads,
-        minloglevel=2,
-        character_coverage=0.9995,
-    )
-
-
-MEMORY = """
-import resource, sys, json
-from hornbook.tokenizer.config import TokenizerConfig
-from hornbook.tokenizer.train import train_bpe
-def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-train_bpe(TokenizerConfig(vocab_size=264), ["abab ab"], 2)
-texts = open(sys.argv[1], encoding="utf-8").read().split("\\0")
-base = peak()
-train_bpe(TokenizerConfig(vocab_size=int(sys.argv[2]), pattern="gpt4"), texts, 2)
-print(peak() - base)
-"""
-
-
-def training_memory(texts: list[str], vocab: int) -> float:
-    """Peak memory of our trainer beyond the loaded text, MB, two threads."""
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".txt") as file:
-        file.write("\0".join(text.replace("\0", "") for text in texts))
-        file.flush()
-        return float(in_fresh_process(MEMORY, file.name, str(vocab)))
-
-
-COMPILE = """
-import time
-from hornbook.tokenizer.bpe import BPETokenizer, Vocabulary
-tokenizer = BPETokenizer(Vocabulary.trained([(97, 98)]), "gpt4")
-import numba, rich, hornbook.core.progress
-from numba.core import entrypoints
-entrypoints.init_all()  # what peers' packages register with Numba is not ours
-start = time.process_time()
-tokenizer.encode_batch(["ab " * 100], 1)
-if TRAIN:
-    from hornbook.tokenizer.config import TokenizerConfig
-    from hornbook.tokenizer.train import train_bpe
-    train_bpe(TokenizerConfig(vocab_size=264), ["abab ab"], 1)
-print(time.process_time() - start)
-"""
-
-
-def start_up() -> dict[str, float]:
-    """Processor time until the encoder is ready (and, apart, the trainer too)."""
-    found = {}
-    with tempfile.TemporaryDirectory() as cache:
-        code = COMPILE.replace("TRAIN", "False")
-        found["compile, empty cache, seconds"] = float(
-            in_fresh_process(code, cache=cache)
-        )
-        code = COMPILE.replace("TRAIN", "True")
-        trainer = float(in_fresh_process(code, cache=cache))
-        cached = min(float(in_fresh_process(code, cache=cache)) for _ in range(3))
-        found["compile, trainer too, empty cache, seconds"] = (
-            found["compile, empty cache, seconds"] + trainer - cached
-        )
-        found["compile, cached, seconds"] = cached
-    return found
-
-
-def in_fresh_process(code: str, *arguments: str, cache: str = "") -> str:
-    env = (
-        os.environ
-        | {"PYTHONPATH": str(ROOT)}
-        | ({"NUMBA_CACHE_DIR": cache} if cache else {})
-    )
-    command = [sys.executable, "-c", code, *arguments]
-    done = subprocess.run(command, env=env, check=True, capture_output=True, text=True)
-    return done.stdout.splitlines()[-1]
 
 
 class Peers:
@@ -363,6 +190,11 @@ def encoding(
         return fresh
 
     cold(ours, lambda t: t.encode_batch(texts, threads), f"many ours {threads}", many)
+    if threads > 1:  # by the same clock
+        fresh = ours()
+        fresh.encode_batch(texts, 1)
+        run = f"many ours 1 beside {threads} warm"
+        note(run, many, lambda: fresh.encode_batch(texts, 1), rounds)
     gigatoken = attempt(peers.gigatoken)
     if gigatoken:
         parallel = threads > 1

@@ -192,12 +192,12 @@ def show_tokenizers(
     directories: tuple[Path, ...], files: tuple[Path, ...], as_json: bool
 ) -> None:
     """Bytes per token, fertility, unused and longest tokens, one column a tokenizer."""
+    from hornbook.data.labels import labelled, texts_of
     from hornbook.tokenizer.base import load_tokenizer
     from hornbook.tokenizer.show import compare, render
 
     tokenizers = {str(d): load_tokenizer(tokenizer_directory(d)) for d in directories}
-    texts = [(file.name, file.read_bytes().decode(errors="replace")) for file in files]
-    cards = compare(tokenizers, texts)
+    cards = compare(tokenizers, labelled(texts_of(files)))
     if as_json:
         tables = {name: card.table() for name, card in cards.items()}
         console.print_json(msgspec.json.encode(tables).decode())

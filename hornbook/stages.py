@@ -125,6 +125,7 @@ def _curate(name: str, before: str) -> Callable[[Task], dict[str, Any]]:
 
 def _tokenizer(task: Task) -> dict[str, Any]:
     from hornbook.data.documents import read_documents, read_texts
+    from hornbook.data.labels import labelled
     from hornbook.tokenizer.show import describe
     from hornbook.tokenizer.train import train_tokenizer
 
@@ -137,7 +138,7 @@ def _tokenizer(task: Task) -> dict[str, Any]:
         tokenizer = train_tokenizer(task.recipe.tokenizer, read_texts(split / "train"))
     tokenizer.save(task.out)
     held_out = ((d.source, d.text) for d in read_documents(split / "validation"))
-    card = describe(tokenizer, held_out)
+    card = describe(tokenizer, labelled(held_out))
     card.save(task.out)
     return {
         "kind": card.kind,

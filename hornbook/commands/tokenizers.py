@@ -38,7 +38,7 @@ def tokenizer() -> None:
     multiple=True,
     required=True,
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="A text file to measure on; may be given several times.",
+    help="Text, JSON lines or documents to measure on; may be given several times.",
 )
 @JSON
 def compare(

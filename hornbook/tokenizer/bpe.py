@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from hornbook.tokenizer.encoder import Encoder, VocabularyArrays
 
 Pair = tuple[int, int]
+MAX_IDS = (1 << 20) - 1  # the kernels' words have 20 bits for an id
 KERNEL_DECODES = 4096  # ids; fewer are quicker to join in Python
 SHORT = 512  # characters, 2048 bytes at most
 REFERENCE_SERVES = 10_000  # characters, before the kernels are loaded
@@ -63,6 +64,14 @@ class Vocabulary:
     def trained(cls, pairs: Sequence[Pair]) -> "Vocabulary":
         """Bytes by value, then merge ``i`` as token ``256 + i``."""
         return cls(range(256), pairs, range(256, 256 + len(pairs)))
+
+
+def check_ids(ids: Sequence[int]) -> None:
+    """Each id of a file once, and none so large that a table of them fills the memory."""
+    if not all(0 <= token < MAX_IDS for token in ids):
+        raise UserError(f"its ids must be from 0 to {MAX_IDS - 1}; it may be damaged.")
+    if len(set(ids)) < len(ids):
+        raise UserError("it gives one id to two tokens; it may be damaged.")
 
 
 class BPETokenizer(Tokenizer):
@@ -104,8 +113,11 @@ class BPETokenizer(Tokenizer):
         """Ids of ``text``; never a special one."""
         if len(text) > self._short or not isinstance(text, str):
             return self.encode_array(text).tolist()
-        encoder = self._borrow()
-        ids = encoder.encode_short(as_bytes(text)).tolist()
+        try:
+            encoder = self._free.pop()
+        except IndexError:
+            encoder = self._borrow()
+        ids = encoder.encode_short(as_bytes(text))
         self._free.append(encoder)
         return ids
 
@@ -135,6 +147,9 @@ class BPETokenizer(Tokenizer):
         encoders = [self._borrow() for _ in range(threads)]
         try:
             return encode_batch(encoders, texts)
+        except (KeyboardInterrupt, MemoryError):
+            encoders = []  # they may be in the middle of a text
+            raise
         finally:
             self._free.extend(encoders)
             self._ready = True
@@ -155,9 +170,14 @@ class BPETokenizer(Tokenizer):
         try:
             return self._free.pop()
         except IndexError:
-            from hornbook.tokenizer.encoder import Encoder, VocabularyArrays
+            from hornbook.tokenizer.encoder import (
+                Encoder,
+                VocabularyArrays,
+                compile_kernels,
+            )
 
             if self._arrays is None:
+                compile_kernels(self.pattern)
                 self._arrays = VocabularyArrays(self.vocabulary)
             return Encoder(self._arrays, self.pattern)
 

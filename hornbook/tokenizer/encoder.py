@@ -6,18 +6,18 @@ emptied, so memory is bounded.
 """
 
 from collections.abc import Sequence
-from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hornbook.core.errors import UserError
+from hornbook.tokenizer.kernels import ahead, merge, pieces, scanners
 from hornbook.tokenizer.kernels import encode as kernels
-from hornbook.tokenizer.kernels import merge
 from hornbook.tokenizer.kernels.cuts import JOINED_BITS
 from hornbook.tokenizer.kernels.jit import addresses, point
 from hornbook.tokenizer.kernels.scan import RULES, WHOLE
+from hornbook.tokenizer.kernels.scanners import scanner
 from hornbook.tokenizer.kernels.slots import MIX_1, empty_table, rehash
 from hornbook.tokenizer.kernels.utf8 import is_utf8
 from hornbook.tokenizer.texts import AFTER, BEFORE, FRONT, PAD, as_bytes, joined
@@ -30,7 +30,13 @@ MAX_ROOM = 1 << 24  # bytes of long pieces and ids of many-token pieces a cache 
 SHORT_TEXT = 2048  # bytes: up to here a text is copied to one fixed place
 
 
-encode_kernel = cache(kernels.encoder_for)
+def compile_kernels(pattern: str) -> None:
+    """Compile what encoding needs, the scanner in a process beside this one."""
+    rule = str(RULES.get(pattern, WHOLE))
+    ahead.start(rule)
+    ahead.wait("encoding")  # training has begun it
+    ahead.compile_unit("encoding")
+    ahead.wait(rule)
 
 
 class VocabularyArrays:
@@ -128,14 +134,18 @@ class Encoder:
         self.arrays, self.pattern = arrays, pattern
         self.rule, self.classes = RULES.get(pattern, WHOLE), classes_for(pattern)
         self._first_bits, self._max_bits, self._room = bits, max_bits, room
-        self._kernel = encode_kernel(self.rule)
+        self._scanner = scanner(self.rule)
+        self._cursor = np.array([0, 0, 0, 0, self._scanner.address], np.int64)
         self._progress = np.zeros(5, np.int64)
-        self._scratch = np.empty(kernels.ROWS * kernels.COLUMNS, np.uint64)
-        self._work = np.empty(kernels.LANES * 4 * (merge.EDGE + 1), np.uint32)
+        self._ends = np.empty(pieces.COLUMNS, np.uint64)
+        self._scratch = np.empty((pieces.ROWS, pieces.COLUMNS), np.uint64)
+        self._work = np.empty((pieces.LANES, 4, merge.EDGE + 1), np.uint32)
         self._text = bytearray(BEFORE + bytes(SHORT_TEXT + PAD))
         self._stop = np.array([FRONT, FRONT, 0], np.int64)
         self._stop_view = memoryview(self._stop)  # type: ignore[arg-type]
+        self._text_view = memoryview(self._text)
         self._ids = np.empty(SHORT_TEXT + 8, np.int32)
+        self._ids_view = memoryview(self._ids)  # type: ignore[arg-type]
         self.clear()
 
     def fork(self) -> "Encoder":
@@ -158,23 +168,26 @@ class Encoder:
         a = self.arrays
         self.used[3] = self.bits
         self._short_state = addresses(
-            *(np.frombuffer(self._text, np.uint8), self._stop, self._ids),
-            *(self.classes, self.table, self.seen, self.spill, self.used),
-            *(self._progress, a.byte_ids, a.byte_ranks, a.pairs, a.made),
-            *(a.joined, a.glued, self._scratch, self._work),
+            *(np.frombuffer(self._text, np.uint8), self.classes, self._ends),
+            *(self._cursor, self._stop, self._ids, self.table, self.seen),
+            *(self.spill, self.used, self._progress, a.byte_ids, a.byte_ranks),
+            *(a.pairs, a.made, a.joined, a.glued, self._scratch, self._work),
         )
         self._short_address = self._short_state.ctypes.data
 
     def _help(self, what: int, address: int) -> None:
         """Do what the kernel can't."""
         if what == kernels.LONG_PIECE:
-            kernels.encode_long(address)
+            size = int(self._progress[kernels.PART_END] - self._progress[kernels.AT])
+            marks, links = np.empty((2, size), np.uint32), np.empty((2, size), np.int32)
+            heap = np.empty(2 * size + 8, np.uint64)
+            kernels.encode_long(address, marks, links, heap)
         else:
             self._make_room()
 
     def _make_room(self) -> None:
         """Double what is full; at the size limit, start afresh."""
-        crowded = (self.used[0] + kernels.BATCH) * 2 > 1 << self.bits
+        crowded = (self.used[0] + pieces.BATCH) * 2 > 1 << self.bits
         limit = max(self._room, MAX_ROOM)
         if (crowded and self.bits >= self._max_bits) or self.used[1:3].max() > limit:
             self.table[:] = 0
@@ -189,16 +202,19 @@ class Encoder:
             self.spill = np.concatenate([self.spill, np.empty_like(self.spill)])
         self._bind()
 
-    def encode_short(self, text: bytes) -> np.ndarray:
-        """Ids of at most SHORT_TEXT bytes of UTF-8; valid until the next call."""
+    def encode_short(self, text: bytes) -> list[int]:
+        """Ids of at most SHORT_TEXT bytes of UTF-8.
+
+        Through views of memory, for an array's own methods take longer than the kernel.
+        """
         stop = FRONT + len(text)
-        self._text[FRONT : stop + PAD] = text + AFTER
+        self._text_view[FRONT : stop + PAD] = text + AFTER
         self._stop_view[1] = stop
-        o = self._kernel(self._short_address, 0)
+        o = kernels.encode_texts(self._short_address)
         while o < 0:
             self._help(o, self._short_address)
-            o = self._kernel(self._short_address, int(self._progress[kernels.FOUND]))
-        return self._ids[:o]
+            o = kernels.encode_texts(self._short_address)
+        return self._ids_view[:o].tolist()
 
     def encode_group(
         self, texts: Sequence[str | bytes | memoryview], ids: Ids
@@ -215,12 +231,14 @@ class Encoder:
             raise UnicodeError("bytes among the texts are not UTF-8")
         ids.reserve(len(buffer))
         state = self._short_state.copy()
-        point(state, kernels.BUFFER, buffer, places, ids.array)
-        o = self._kernel(state.ctypes.data, ids.used)
+        point(state, scanners.BUFFER, buffer)
+        point(state, kernels.PLACES, places, ids.array)
+        self._progress[kernels.FOUND] = ids.used
+        o = kernels.encode_texts(state.ctypes.data)
         while o < 0:
             self._help(o, state.ctypes.data)
             cache_rows = slice(kernels.TABLE, kernels.USED)
             state[cache_rows] = self._short_state[cache_rows]
-            o = self._kernel(state.ctypes.data, int(self._progress[kernels.FOUND]))
+            o = kernels.encode_texts(state.ctypes.data)
         ids.used = o
         return places[2]

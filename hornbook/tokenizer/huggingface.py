@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hornbook.core.errors import UserError
 from hornbook.core.files import read_json, write_json
 from hornbook.tokenizer.base import Tokenizer
-from hornbook.tokenizer.bpe import BPETokenizer, Vocabulary
+from hornbook.tokenizer.bpe import BPETokenizer, Vocabulary, check_ids
 from hornbook.tokenizer.pretokenize import PATTERNS, pattern_regex
 
 if TYPE_CHECKING:
@@ -185,6 +185,7 @@ def read_bpe(
     vocab = {
         name: token for name, token in model["vocab"].items() if name not in special
     }
+    check_ids([*vocab.values(), *special.values()])
     byte_ids = [vocab[char] for char in ALPHABET]
     merges = [m if isinstance(m, list) else m.split(" ") for m in model["merges"]]
     if not merges and len(vocab) > 256:

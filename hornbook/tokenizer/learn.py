@@ -2,14 +2,15 @@
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from functools import cache
 
 import numpy as np
 
 from hornbook.core.errors import UserError
 from hornbook.core.progress import Progress, console
 from hornbook.tokenizer.kernels import count, learn, ranking
+from hornbook.tokenizer.kernels.jit import addresses
 from hornbook.tokenizer.kernels.scan import RULES, WHOLE
+from hornbook.tokenizer.kernels.scanners import scanner
 from hornbook.tokenizer.kernels.slots import empty_table, rehash
 from hornbook.tokenizer.pretokenize import split
 from hornbook.tokenizer.texts import as_bytes, groups, joined
@@ -19,9 +20,6 @@ STEP = 512  # merges between two looks at the progress bar
 MAX_BITS = (
     24  # 512 MB of slots: eight million distinct pieces; then the rarest are dropped
 )
-
-
-count_kernel = cache(count.counter_for)
 
 
 class PieceCounter:
@@ -34,10 +32,12 @@ class PieceCounter:
     def __init__(self, pattern: str, bits: int = 16, max_bits: int = MAX_BITS) -> None:
         self.max_bits, self.dropped = max_bits, 0
         self.pattern, self.rule = pattern, RULES.get(pattern, WHOLE)
-        self.classes, self._count = classes_for(pattern), count_kernel(self.rule)
+        self.classes, self._scanner = classes_for(pattern), scanner(self.rule)
         self.bits, self.table = bits, empty_table(bits)
         self.seen = np.empty(1 << 16, np.uint8)
-        self.used = np.zeros(2, np.int64)  # slots, bytes of seen
+        self.used = np.zeros(3, np.int64)  # slots, bytes of seen; bits
+        self._ends = np.empty(count.COLUMNS, np.uint64)
+        self._cursor = np.array([0, 0, 0, 0, self._scanner.address], np.int64)
         self._rows = np.empty((count.ROWS, count.COLUMNS), np.uint64)
 
     def add(self, texts: list[bytes]) -> None:
@@ -49,10 +49,12 @@ class PieceCounter:
         buffer, places = joined(texts)
         text = at = 0
         while True:
-            text, at = self._count(
-                *(buffer, places, text, at, self.classes),
-                *(self.table, self.bits, self.seen, self.used, self._rows),
+            self.used[2] = self.bits
+            state = addresses(
+                *(buffer, self.classes, self._ends, self._cursor, places),
+                *(self.table, self.seen, self.used, self._rows),
             )
+            text, at = count.count_texts(state.ctypes.data, text, at)
             if text == len(texts):
                 return
             self._reserve(count.BATCH, 2 * int(places[1, text] - at) + 64)
@@ -176,7 +178,8 @@ class Merger:
         self.visits = np.empty((3, int(times.max())), np.int32)
         self.places = np.empty(int(times.sum()) * 5 // 4 + 1024, np.int32)
         learn.first_pairs(
-            cells, weights, times, self.pairs, self.index, self.places, self.state
+            *(cells, weights, times, np.empty_like(times)),
+            *(self.pairs, self.index, self.places, self.state),
         )
 
     def run(self) -> np.ndarray:

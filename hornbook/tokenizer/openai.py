@@ -14,7 +14,7 @@ import numpy as np
 
 from hornbook.core.errors import UserError
 from hornbook.core.files import read_json
-from hornbook.tokenizer.bpe import BPETokenizer, Vocabulary
+from hornbook.tokenizer.bpe import BPETokenizer, Vocabulary, check_ids
 from hornbook.tokenizer.huggingface import ALPHABET, to_bytes
 
 
@@ -37,6 +37,7 @@ def read_tiktoken(
                     "the file may be damaged."
                 ) from None
     try:
+        check_ids([*ranks.values(), *(special or {}).values()])
         return BPETokenizer(
             from_ranks(ranks), pattern, special or {}, _size(ranks, special)
         )
@@ -49,8 +50,9 @@ def read_gpt2(
 ) -> BPETokenizer:
     """GPT-2's tokenizer from ``vocab.bpe`` and ``encoder.json``."""
     ids = read_json(encoder)
-    special = {end_of_text: ids[end_of_text]} if end_of_text in ids else {}
     try:
+        special = {name: token for name, token in ids.items() if name == end_of_text}
+        check_ids(list(ids.values()))
         lines = [line.decode() for line in _lines(merges)]
         pairs = [
             line.split() for line in lines if line and not line.startswith("#version")
@@ -63,7 +65,9 @@ def read_gpt2(
         for name, token in ids.items():
             if name not in special and vocabulary.tokens[token] != to_bytes(name):
                 raise ValueError(name)
-    except (KeyError, ValueError, IndexError, TypeError) as error:
+    except UserError as error:
+        raise UserError(f"{encoder}: {error}") from None
+    except (KeyError, ValueError, IndexError, TypeError, AttributeError) as error:
         raise UserError(
             f"{merges} and {encoder} are not a pair that belongs together "
             f"({type(error).__name__}: {error})."

@@ -19,32 +19,49 @@ STYLES = (
     "black on #c6def1",
     "black on #f2c6de",
 )
-LONGEST_SHOWN = 12
+SHOWN = 12  # tokens in a list
+WIDEST = 24  # characters of a token in a table
+WORDLESS = 40  # bytes between blanks: more, and blanks don't part words
 
 
 def colored_tokens(tokenizer: Tokenizer, text: str, ids: bool = True) -> Text:
     """``text`` with each token in the next of four colours, its id after it in grey.
 
-    Bytes that are half a character show as ``<E3>``; the text is never read as markup.
+    Bytes that are half a character show as ``<E3>``, a space as ``␣``; lines end where those
+    of ``text`` do, and nothing in it is read as markup.
     """
     shown = Text()
     for number, token in enumerate(tokenizer.encode(text)):
-        shown.append(
-            visible(tokenizer.token_bytes(token)), STYLES[number % len(STYLES)]
-        )
-        shown.append(f"{token} " if ids else "", "dim")
+        piece = tokenizer.token_bytes(token)
+        shown.append(visible(piece), STYLES[number % len(STYLES)])
+        shown.append(f" {token}  " if ids else "", "dim")
+        shown.append("\n" if piece.endswith(b"\n") else "")
+    shown.rstrip()
     return shown
 
 
 def visible(token: bytes) -> str:
-    """One token's bytes as something to look at: ``\\n`` and half characters spelled out."""
+    """One token's bytes as something to look at: blanks and half characters spelled out."""
     try:
         text = token.decode()
     except UnicodeDecodeError:
         return "".join(f"<{byte:02X}>" for byte in token)
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
-    )
+    return "".join(map(_visible, text))
+
+
+def _visible(character: str) -> str:
+    if character == " ":
+        return "␣"
+    if character.isprintable():
+        return character
+    return character.encode("unicode_escape").decode()
+
+
+def _shortened(text: str) -> str:
+    """A token in a table: runs of one character are counted, long ones cut."""
+    if len(text) > 3 and len(set(text)) == 1:
+        return f"{text[0]}×{len(text)}"
+    return text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"
 
 
 @dataclass(frozen=True)
@@ -77,7 +94,7 @@ class Card:
     vocab_size: int
     measures: tuple[Measure, ...]
     n_unused: int  # ordinary tokens that the texts never used
-    unused: tuple[str, ...]  # the first of them
+    unused: tuple[str, ...]  # the longest of them
     longest: tuple[str, ...]
 
     def table(self) -> dict[str, Any]:
@@ -97,11 +114,13 @@ class Card:
         write_json(directory / "card.json", self.table())
 
 
-def describe(tokenizer: Tokenizer, texts: Iterable[tuple[str, str]]) -> Card:
-    """Measure a tokenizer on ``(label, text)``s; a label is a language or a source."""
+def describe(
+    tokenizer: Tokenizer, texts: Iterable[tuple[tuple[str, ...], str]]
+) -> Card:
+    """Measure a tokenizer on ``(labels, text)``s; a text counts for each of its labels."""
     used = np.zeros(tokenizer.vocab_size, np.int64)
     sums: dict[str, np.ndarray] = {}
-    for label, text in texts:
+    for labels, text in texts:
         ids = tokenizer.encode_array(text)
         used += np.bincount(ids, minlength=tokenizer.vocab_size)
         unknown = (
@@ -109,28 +128,33 @@ def describe(tokenizer: Tokenizer, texts: Iterable[tuple[str, str]]) -> Card:
         )
         size = len(text.encode(errors="replace"))
         found = np.array([size, len(ids), len(text.split()), unknown])
-        sums[label] = sums.get(label, 0) + found
+        for label in labels:
+            sums[label] = sums.get(label, 0) + found
     special = {*tokenizer.special.values(), tokenizer.unknown}
     ordinary = [t for t in range(len(tokenizer.tokens)) if t not in special]
     unused = [t for t in ordinary if not used[t] and tokenizer.tokens[t]]
-    longest = sorted(ordinary, key=lambda t: -len(tokenizer.tokens[t]))[:LONGEST_SHOWN]
-    shown = (
-        tuple(visible(tokenizer.tokens[t]) for t in some) for some in (unused, longest)
+    unused_shown, longest_shown = (
+        tuple(
+            visible(tokenizer.tokens[t])
+            for t in sorted(some, key=lambda t: -len(tokenizer.tokens[t]))[:SHOWN]
+        )
+        for some in (unused, ordinary)
     )
-    first_unused, longest_shown = shown
     return Card(
         kind=tokenizer.kind,
         pattern=tokenizer.pattern,
         vocab_size=tokenizer.vocab_size,
-        measures=tuple(Measure(label, *map(int, row)) for label, row in sums.items()),
+        measures=tuple(
+            Measure(label, *map(int, sums[label])) for label in sorted(sums)
+        ),
         n_unused=len(unused),
-        unused=first_unused[:LONGEST_SHOWN],
+        unused=unused_shown,
         longest=longest_shown,
     )
 
 
 def compare(
-    tokenizers: Mapping[str, Tokenizer], texts: Iterable[tuple[str, str]]
+    tokenizers: Mapping[str, Tokenizer], texts: Iterable[tuple[tuple[str, ...], str]]
 ) -> dict[str, Card]:
     """One card per tokenizer, on the same texts."""
     texts = list(texts)
@@ -139,8 +163,7 @@ def compare(
 
 def render(cards: Mapping[str, Card]) -> Group:
     """The cards side by side, for a terminal."""
-    first = next(iter(cards.values()))
-    figures, facts = Table("text"), Table("")
+    figures, facts = Table("text", "MB"), Table("")
     for figure in ("bytes/token", "tokens/word"):
         for name in cards:
             figures.add_column(Text(f"{name}\n{figure}"), justify="right")
@@ -149,15 +172,22 @@ def render(cards: Mapping[str, Card]) -> Group:
     for row in zip(*(card.measures for card in cards.values()), strict=True):
         figures.add_row(
             Text(row[0].label),
+            f"{row[0].bytes / 1e6:.2f}",
             *(f"{measure.bytes_per_token:.3f}" for measure in row),
-            *(f"{measure.fertility:.3f}" for measure in row),
+            *(_fertility(measure) for measure in row),
         )
-    for title in ("kind", "pattern", "vocab_size", "n_unused"):
-        facts.add_row(
-            title, *(Text(str(getattr(card, title))) for card in cards.values())
-        )
-    for title in ("unused", "longest"):
-        facts.add_row(
-            title, *(Text(" ".join(getattr(c, title))) for c in cards.values())
-        )
-    return Group(facts, figures) if first.measures else Group(facts)
+    for title, value in (
+        ("kind", lambda card: card.kind),
+        ("pattern", lambda card: card.pattern),
+        ("vocabulary", lambda card: f"{card.vocab_size:,}"),
+        ("unused here", lambda card: f"{card.n_unused:,}"),
+        ("longest unused", lambda card: "  ".join(map(_shortened, card.unused))),
+        ("longest", lambda card: "  ".join(map(_shortened, card.longest))),
+    ):
+        facts.add_row(title, *(Text(value(card)) for card in cards.values()))
+    return Group(facts, figures) if figures.row_count else Group(facts)
+
+
+def _fertility(measure: Measure) -> str:
+    apart = measure.words * WORDLESS > measure.bytes
+    return f"{measure.fertility:.3f}" if apart else "–"

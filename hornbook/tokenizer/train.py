@@ -52,12 +52,16 @@ def train_bpe(
             f"tokenizer.vocab_size is {config.vocab_size}; it must be from "
             f"{BYTES + len(SPECIAL_TOKENS)} (all bytes and special tokens) to {MAX_VOCAB}."
         )
-    from hornbook.tokenizer.learn import count_pieces, learn_merges  # compiles kernels
+    from hornbook.tokenizer.kernels import ahead  # loads Numba
+    from hornbook.tokenizer.learn import Merger, count_pieces
 
+    ahead.start("merging", "encoding")  # both are needed soon
     counted = count_pieces(texts, config.pattern, threads or usable_cores())
     cells = counted.lay_out()
     del counted
-    merges = [(left, right) for left, right in learn_merges(cells, n_merges).tolist()]
+    merger = Merger(cells, BYTES + n_merges)
+    ahead.wait("merging")
+    merges = [(left, right) for left, right in merger.run().tolist()]
     if len(merges) < n_merges:
         largest = BYTES + len(SPECIAL_TOKENS) + len(merges)
         raise UserError(

@@ -1,5 +1,7 @@
 """The face: streaming, offsets, special tokens, padding."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,6 +40,17 @@ def test_offsets_cover_the_text(text):
         assert spans[0, 0] == 0
         assert spans[-1, 1] == len(text)
         assert (spans[1:, 0] <= spans[:-1, 1]).all()
+
+
+@pytest.mark.parametrize("kind", ["bpe", "char", "word", "byte"])
+def test_id_0_begins_and_ends_nothing(kind, tmp_path):
+    """Evaluation harnesses take the id 0 of a mark for a missing one."""
+    config = TokenizerConfig(kind=kind, vocab_size=264)
+    tokenizer = train_tokenizer(config, ["abab ab"])
+    assert 0 not in tokenizer.special.values()
+    tokenizer.save(tmp_path)
+    marks = json.loads((tmp_path / "tokenizer.json").read_text())["added_tokens"]
+    assert 0 not in [mark["id"] for mark in marks]
 
 
 def test_offsets_of_words_the_vocabulary_lacks():

@@ -1,6 +1,7 @@
 """Encoding: kernels, readable path and tiktoken give the same ids; no byte is lost."""
 
 import functools
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -13,7 +14,12 @@ from hornbook.core.errors import UserError
 from hornbook.tokenizer import encoder
 from hornbook.tokenizer.base import SPECIAL_TOKENS
 from hornbook.tokenizer.batch import encode_batch
-from hornbook.tokenizer.bpe import KERNEL_DECODES, BPETokenizer, Vocabulary
+from hornbook.tokenizer.bpe import (
+    KERNEL_DECODES,
+    REFERENCE_SERVES,
+    BPETokenizer,
+    Vocabulary,
+)
 from hornbook.tokenizer.encoder import Encoder, VocabularyArrays
 from hornbook.tokenizer.pretokenize import PATTERNS, pattern_regex
 from tests.tokenizer.samples import SENTENCES, nasty_text, trained
@@ -73,6 +79,32 @@ def test_no_text_yields_a_special_id(text):
         assert max(tokenizer.encode(spelled), default=0) < min(special)
 
 
+def test_a_piece_left_in_the_middle_is_gone_on_with():
+    """A full cache stops the kernel between the parts of a piece that was cut."""
+    rng = np.random.default_rng(1)
+    han = "".join(map(chr, rng.integers(0x4E00, 0x9000, 9000)))
+    text = f"before {han} after {han[::-1]}, 12345\n  {han[:50]}"
+    small = tiny_cache("gpt4").fork()
+    for _ in range(2):
+        ids = encode_batch([small], [text]).ids
+        assert ids.tolist() == oracle("gpt4").encode_ordinary(text)
+
+
+def test_an_interrupted_call_leaves_nothing_behind(monkeypatch):
+    tokenizer = BPETokenizer(trained("gpt4").vocabulary, "gpt4")
+    tokenizer.encode_batch(["ready"])
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Encoder, "_help", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            tokenizer.encode_array("some words " + "=" * 5000)
+    for text in ("short", "a longer text " * 300):
+        assert tokenizer.encode(text) == oracle("gpt4").encode_ordinary(text)
+
+
 def test_lone_surrogates_are_replaced_as_tiktoken_does():
     text = "a\ud800b\ud83d\ude00"
     tokenizer = trained("gpt4")
@@ -80,7 +112,9 @@ def test_lone_surrogates_are_replaced_as_tiktoken_does():
     assert tokenizer.encode(text) == oracle("gpt4").encode_ordinary(text)
 
 
-@pytest.mark.parametrize("unit", ["a", "ab", "é", "中", " ", "\n", "1", "Ab1", "the"])
+@pytest.mark.parametrize(
+    "unit", ["a", "ab", "é", "中", " ", "\n", "1", "Ab1", "the", "="]
+)
 def test_endless_words_are_quick_and_exact(unit):
     tokenizer = trained("gpt4")
     text = unit * 3000
@@ -130,6 +164,37 @@ def test_small_texts_wait_for_no_kernel():
     tokenizer._compiling.join()
     assert tokenizer._ready
     assert tokenizer.encode("A first short text") == expected
+
+
+def test_small_texts_are_encoded_while_the_kernels_compile(monkeypatch):
+    tokenizer = BPETokenizer(trained("gpt4").vocabulary, "gpt4")
+    compiled = threading.Event()
+    compile_slowly = tokenizer._encode
+
+    def waiting(texts, threads=1):
+        compiled.wait(60)
+        return compile_slowly(texts, threads)
+
+    monkeypatch.setattr(tokenizer, "_encode", waiting)
+    text = "Meanwhile, " * 50
+    expected = oracle("gpt4").encode_ordinary(text)
+    for _ in range(REFERENCE_SERVES // len(text) + 5):
+        assert tokenizer.encode(text) == expected
+    assert tokenizer._compiling is not None
+    assert tokenizer._compiling.is_alive()
+    assert tokenizer.encode(text) == expected
+    compiled.set()
+    tokenizer._compiling.join()
+    assert tokenizer._ready
+    assert tokenizer.encode(text) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("unit", ["=", "中文"])
+def test_a_word_of_100_megabytes_comes_back(unit):
+    size = 100_000_000 // len(unit.encode())
+    ids = trained("gpt4").encode_array(unit * size)
+    assert trained("gpt4").decode_bytes(ids) == unit.encode() * size
 
 
 def test_many_callers_at_once_get_their_own_ids(corpus):

@@ -142,6 +142,11 @@ def change(*keys, to):
         (change("pre_tokenizer", "pretokenizers", 0, "type", to="Digits"), "not known"),
         (change("model", "end_of_word_suffix", to="</w>"), "end_of_word_suffix"),
         (lambda table: table["model"]["vocab"].update(zzz=500_000), "no merge makes"),
+        (lambda table: table["model"]["vocab"].update(zzz=10**15), "ids must be"),
+        (lambda table: table["model"]["vocab"].update(zzz=-1), "ids must be"),
+        (lambda table: table["model"]["vocab"].update(zzz="7"), "damaged"),
+        (change("added_tokens", 0, "id", to=97), "one id to two tokens"),
+        (change("added_tokens", 0, "id", to=10**15), "ids must be"),
         (lambda table: table.pop("model"), "damaged"),
     ],
 )

@@ -69,6 +69,10 @@ def test_damaged_lines_are_named(file, tmp_path):
     path.write_bytes(b"\n".join([*good[:256], base64.b64encode(b"zqxj") + b" 256"]))
     with pytest.raises(UserError, match="not made of two"):
         read_tiktoken(path, "gpt4")
+    for rank, words in ((b"5", "one id to two"), (b"99999999999999", "ids must be")):
+        path.write_bytes(file.read_bytes() + base64.b64encode(b"zqxj") + b" " + rank)
+        with pytest.raises(UserError, match=words):
+            read_tiktoken(path, "gpt4")
     with pytest.raises(UserError, match="does not exist"):
         read_tiktoken(tmp_path / "none", "gpt4")
 
@@ -84,6 +88,10 @@ def test_gpt2_pair_of_files(tmp_path, corpus):
     again = read_gpt2(merges, encoder)
     assert all(again.encode(text) == tokenizer.encode(text) for text in corpus)
     assert again.vocab_size == len(table)
+    for damaged in ("[]", '{"!": 0}', json.dumps(table | {"zz": 1 << 60})):
+        (tmp_path / "other.json").write_text(damaged)
+        with pytest.raises(UserError, match=r"other\.json"):
+            read_gpt2(merges, tmp_path / "other.json")
     merges.write_text("\n".join(["#version: 0.2", *lines[:-1], ""]))
     with pytest.raises(UserError, match="belongs together"):
         read_gpt2(merges, encoder)

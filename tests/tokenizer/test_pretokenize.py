@@ -1,9 +1,7 @@
 """Splitting: the readable splitter against `regex`, the scanners against the splitter."""
 
-import functools
 import unicodedata
 
-import numba
 import numpy as np
 import pytest
 import regex
@@ -11,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hornbook.core.errors import UserError
+from hornbook.tokenizer.kernels.jit import addresses
 from hornbook.tokenizer.kernels.scan import RULES
-from hornbook.tokenizer.kernels.windows import piece_ends
+from hornbook.tokenizer.kernels.scanners import COUNT, POS, scanner
 from hornbook.tokenizer.pretokenize import PATTERNS, pattern_regex, split
 from hornbook.tokenizer.texts import joined
 from hornbook.tokenizer.unicode import (
@@ -25,27 +24,18 @@ from hornbook.tokenizer.unicode import (
 from tests.tokenizer.samples import nasty_text
 
 
-@functools.cache
-def ends_kernel(rule: int):
-    @numba.njit
-    def next_ends(buffer, pos, scan, stop, classes, ends):
-        return piece_ends(rule, buffer, pos, scan, stop, classes, ends)
-
-    return next_ends
-
-
 def scanned(text: str, pattern: str) -> list[str]:
-    """The pieces as the kernels find them."""
+    """The pieces as the scanners find them."""
     data = text.encode()
     (buffer, places), ends = joined([data]), np.empty(256, np.uint64)
     (pos, stop, _), pieces = places[:, 0].tolist(), []
-    scan = pos + 1
+    cursor = np.array([pos, pos + 1, stop, 0, 0], np.int64)
+    state = addresses(buffer, classes_for(pattern), ends, cursor)
     while pos < stop:
         start = pos
-        m, pos, scan = ends_kernel(RULES[pattern])(
-            buffer, pos, scan, stop, classes_for(pattern), ends
-        )
-        for end in ends[:m].tolist():
+        scanner(RULES[pattern]).ctypes(state.ctypes.data)
+        pos = int(cursor[POS])
+        for end in ends[: cursor[COUNT]].tolist():
             pieces.append(bytes(buffer[start:end]).decode())
             start = end
     return pieces

@@ -13,9 +13,15 @@ from tests.tokenizer.samples import trained
 def test_card_counts(corpus, tmp_path):
     tokenizer = trained("gpt4")
     card = describe(
-        tokenizer, [("code", corpus[0]), ("code", corpus[1]), ("short", "aé b")]
+        tokenizer,
+        [
+            (("code", "all"), corpus[0]),
+            (("code", "all"), corpus[1]),
+            (("short", "all"), "aé b"),
+        ],
     )
-    code, short = card.measures
+    everything, code, short = card.measures
+    assert everything.tokens == code.tokens + short.tokens
     assert code.tokens == sum(len(tokenizer.encode(text)) for text in corpus[:2])
     assert code.bytes == sum(len(text.encode()) for text in corpus[:2])
     assert (short.bytes, short.words, short.unknown) == (5, 2, 0)
@@ -25,21 +31,33 @@ def test_card_counts(corpus, tmp_path):
     assert len(card.longest[0]) >= len(card.longest[1])
     card.save(tmp_path)
     saved = json.loads((tmp_path / "card.json").read_text())
-    assert saved["measures"][0]["bytes_per_token"] == round(code.bytes_per_token, 4)
+    assert saved["measures"][1]["bytes_per_token"] == round(code.bytes_per_token, 4)
 
 
 def test_unknown_pieces_are_counted():
     tokenizer = train_tokenizer(TokenizerConfig(kind="char"), ["abc"])
-    assert describe(tokenizer, [("x", "abz")]).measures[0].unknown == 1
+    assert describe(tokenizer, [(("x",), "abz")]).measures[0].unknown == 1
 
 
 def test_comparison_renders(corpus):
     both = {"A": trained("gpt4"), "B": trained("gpt2")}
     console = Console(width=120, record=True, file=None, quiet=False)
     with console.capture() as captured:
-        console.print(render(compare(both, [("[bold]code", corpus[0])])))
+        console.print(render(compare(both, [(("[bold]code",), corpus[0])])))
     assert "[bold]code" in captured.get()
     assert "bytes/token" in captured.get()
+    for fact in ("unused here", "longest unused", "longest", "tokens/word"):
+        assert fact in captured.get()
+
+
+def test_fertility_is_left_out_where_blanks_part_no_words():
+    cards = compare(
+        {"A": trained("gpt4")}, [(("ja",), "私は日本語を勉強しています。" * 9)]
+    )
+    console = Console(width=120)
+    with console.capture() as captured:
+        console.print(render(cards))
+    assert "–" in captured.get()
 
 
 def test_colours_show_every_byte_as_text():

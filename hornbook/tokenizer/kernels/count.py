@@ -2,7 +2,28 @@
 
 import numpy as np
 
-from hornbook.tokenizer.kernels.jit import ONE, ZERO, inner, kernel, load64, prefetch
+from hornbook.tokenizer.kernels.jit import (
+    ONE,
+    ZERO,
+    call,
+    inlined,
+    inner,
+    kernel,
+    load64,
+    prefetch,
+    view,
+    view_as,
+)
+from hornbook.tokenizer.kernels.scanners import (
+    BUFFER,
+    COUNT,
+    CURSOR,
+    ENDS,
+    POS,
+    SCAN,
+    SCANNER,
+    STOP,
+)
 from hornbook.tokenizer.kernels.slots import (
     BITS_56,
     LONG,
@@ -14,54 +35,62 @@ from hornbook.tokenizer.kernels.slots import (
     occupy,
     piece_key,
 )
-from hornbook.tokenizer.kernels.windows import piece_ends
 
 BATCH = 1024
-ENDS, KEY_0, KEY_1 = (np.uint64(row) for row in range(3))
-ROWS, COLUMNS = 3, BATCH + 128
+# What a state holds after what its scanner needs, in this order; see jit.addresses.
+(PLACES, TABLE, SEEN, USED, SCRATCH) = range(4, 9)
+KEY_0, KEY_1 = (np.uint64(row) for row in range(2))
+ROWS, COLUMNS = 2, BATCH + 128
 HEAVIEST = (1 << 31) - 1  # a word of a larger count is laid out more than once
 
 
-def counter_for(rule):
-    """The kernel for one split pattern."""
+@inlined
+def add_batch(buf, at, m, table, bits, seen, used, ends, rows):
+    """Count the ``m`` pieces from ``at`` on; ``seen`` has room for them."""
+    keys_0, keys_1 = rows[KEY_0], rows[KEY_1]
+    start = at
+    for i in range(np.uint64(m)):
+        end = np.int64(ends[i])
+        keys_0[i], keys_1[i] = piece_key(buf, start, end - start)
+        prefetch(table, np.int64(home(keys_0[i], keys_1[i], bits) << THREE))
+        start = end
+    start = at
+    for i in range(np.uint64(m)):
+        size = np.int64(ends[i]) - start
+        key_0, key_1 = keys_0[i], keys_1[i]
+        place = find(table, bits, key_0, key_1, buf, start, size, seen)
+        if table[place + ONE] == ZERO:
+            occupy(table, place, key_0, key_1, buf, start, size, seen, used)
+        table[place + TWO] += ONE
+        start += size
 
-    @kernel
-    def count_texts(buf, texts, text, at, classes, table, bits, seen, used, rows):
-        """Count the pieces of texts ``text``, ``text + 1``, ... of ``buf``, from ``at`` on.
 
-        The rows of ``texts`` are where they start and stop. Returns (text, at), for the next
-        call when the table or ``seen`` must grow.
-        """
-        ends, keys_0, keys_1 = rows[ENDS], rows[KEY_0], rows[KEY_1]
-        while text < texts.shape[1]:
-            at, n = max(at, texts[0, text]), texts[1, text]
-            pos, scan = at, at + 1
-            while pos < n:
-                if (used[0] + BATCH) * 2 > (1 << bits):
-                    return text, at
-                m, pos, scan = piece_ends(rule, buf, pos, scan, n, classes, ends)
-                if used[1] + 2 * (pos - at) + 16 > len(seen):
-                    return text, at
-                start = at
-                for i in range(np.uint64(m)):
-                    end = np.int64(ends[i])
-                    keys_0[i], keys_1[i] = piece_key(buf, start, end - start)
-                    prefetch(table, np.int64(home(keys_0[i], keys_1[i], bits) << THREE))
-                    start = end
-                start = at
-                for i in range(np.uint64(m)):
-                    size = np.int64(ends[i]) - start
-                    key_0, key_1 = keys_0[i], keys_1[i]
-                    place = find(table, bits, key_0, key_1, buf, start, size, seen)
-                    if table[place + ONE] == ZERO:
-                        occupy(table, place, key_0, key_1, buf, start, size, seen, used)
-                    table[place + TWO] += ONE
-                    start += size
-                at = pos
-            text += 1
-        return text, at
+@kernel
+def count_texts(address, text, at):
+    """Count the pieces of texts ``text``, ``text + 1``, ... of a buffer, from ``at`` on.
 
-    return count_texts
+    ``places`` is where they start, then where they stop. Returns (text, at), for the next
+    call when the table or ``seen`` must grow.
+    """
+    buf, places = view(address, BUFFER, np.uint8), view(address, PLACES, np.int64)
+    ends, cursor = view(address, ENDS, np.uint64), view(address, CURSOR, np.int64)
+    table, seen = view(address, TABLE, np.uint64), view(address, SEEN, np.uint8)
+    used = view(address, USED, np.int64)
+    rows = view_as(address, SCRATCH, (ROWS, COLUMNS), np.uint64)
+    bits, texts = used[2], len(places) // 3
+    while text < texts:
+        at, n = max(at, places[text]), places[texts + text]
+        cursor[POS], cursor[SCAN], cursor[STOP] = at, at + 1, n
+        while at < n:
+            if (used[0] + BATCH) * 2 > (1 << bits):
+                return text, at
+            call(cursor[SCANNER], address)
+            if used[1] + 2 * (cursor[POS] - at) + 16 > len(seen):
+                return text, at
+            add_batch(buf, at, cursor[COUNT], table, bits, seen, used, ends, rows)
+            at = cursor[POS]
+        text += 1
+    return text, at
 
 
 @inner

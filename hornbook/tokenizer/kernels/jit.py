@@ -14,7 +14,6 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic as numba_intrinsic
-from numba.extending import overload as numba_overload
 from numba.np.arrayobj import populate_array
 
 from hornbook.core.kernel_cache import cache_folder
@@ -22,13 +21,15 @@ from hornbook.core.kernel_cache import cache_folder
 BYTE, INT32, INT64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 
 _config: Any = numba.core.config
-_CACHE = _config.CACHE_DIR or cache_folder(Path(__file__).parent, "kernels")
+CACHE = _config.CACHE_DIR or cache_folder(Path(__file__).parent, "kernels")
 
 
-OPTIONS = {"nogil": True, "error_model": "numpy"}
+# No kernel allocates, so Numba need count no references to arrays ("_nrt"): a fifth less to
+# compile.
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
 _njit: Any = numba.njit
 inner = _njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
-# For what runs once per piece: a real call there counts references, dozens of nanoseconds.
+# For what runs once per piece, where a real call would be felt.
 inlined = _njit(
     no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True, **OPTIONS
 )
@@ -39,9 +40,22 @@ def kernel(function: Any) -> Any:
 
     What only kernels call is ``@inner`` instead: compiled into its callers, faster to build.
     """
-    before, _config.CACHE_DIR = _config.CACHE_DIR, _CACHE
+    return _cached(_njit(cache=True, nogil=True, **OPTIONS), function)
+
+
+def c_function(function: Any) -> Any:
+    """Compile now, cached on disk: a function of a state's address that kernels :func:`call`.
+
+    Its ``address`` is a number, so what calls it is compiled apart from it.
+    """
+    compiler: Any = numba.cfunc(types.void(types.int64), cache=True, **OPTIONS)
+    return _cached(compiler, function)
+
+
+def _cached(compiler: Any, function: Any) -> Any:
+    before, _config.CACHE_DIR = _config.CACHE_DIR, CACHE
     try:
-        return _njit(cache=True, **OPTIONS)(function)
+        return compiler(function)
     finally:
         _config.CACHE_DIR = before
 
@@ -49,11 +63,6 @@ def kernel(function: Any) -> Any:
 def intrinsic(function: Any) -> Any:
     """``numba.extending.intrinsic``: the function below writes LLVM instructions itself."""
     return numba_intrinsic(function)
-
-
-def overload(function: Any, **options: Any) -> Any:
-    """``numba.extending.overload``: what kernels call when they call ``function``."""
-    return numba_overload(function, **options)
 
 
 def _address(context, builder, array_type, array, byte):
@@ -156,6 +165,18 @@ def lowest_bit(typing, bits):
         return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
 
     return types.int64(types.uint64), codegen
+
+
+@intrinsic
+def call(typing, function, address):
+    """Call the C function that lies at ``function`` with a state's address."""
+
+    def codegen(context, builder, signature, args):
+        kind = ir.FunctionType(ir.VoidType(), [INT64])
+        builder.call(builder.inttoptr(args[0], kind.as_pointer()), [args[1]])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), codegen
 
 
 def _array_at(context, builder, dtype, place, sizes):

@@ -52,9 +52,8 @@ def byte_pairs(cells, weights, times):
 
 
 @kernel
-def first_pairs(cells, weights, times, pairs, index, places, state):
-    """Enter the pairs of bytes and their places."""
-    cursor = np.empty(1 << 16, np.int64)
+def first_pairs(cells, weights, times, cursor, pairs, index, places, state):
+    """Enter the pairs of bytes and their places; ``cursor`` is room for 65,536 numbers."""
     for x in range(1 << 16):
         cursor[x] = state[N_PLACES]
         if times[x]:
@@ -210,6 +209,13 @@ def write_places(lengths, places, sides, visits, m):
                 if place >= 0:
                     places[np.uint64(place)] = p - back * lengths[who]
                     sides[side, CURSOR, who] = place + 1
+
+
+# The types of what run takes, for ahead.py.
+RUN = (
+    "(int32[:,::1], int32[::1], int32[:,::1], int64, int64[:,::1], int32[::1], "
+    "int32[::1], int64[:,::1], int64[:,:,::1], int32[:,::1], int64[::1])"
+)
 
 
 @kernel

@@ -167,14 +167,14 @@ def pop(heap, size):
 
 
 @inner
-def merge_long(buf, start, size, byte_ids, pairs, made, out, o):
+def merge_long(buf, start, size, byte_ids, pairs, made, marks, links, heap, out, o):
     """BPE of a piece of any length straight into ``out`` from ``o`` on, in O(n log n).
 
-    Linked list and a heap of ``rank << 32 | position``; returns the new ``o``.
+    Linked list and a heap of ``rank << 32 | position``; returns the new ``o``. ``marks`` and
+    ``links`` are room for two rows of ``size``, ``heap`` for twice as many and eight.
     """
-    ids, rank = np.empty(size, np.uint32), np.full(size, NEVER, np.uint32)
-    after, back = np.empty(size, np.int32), np.empty(size, np.int32)
-    heap, waiting = np.empty(2 * size + 8, np.uint64), 0
+    ids, rank, after, back = marks[0], marks[1], links[0], links[1]
+    rank[:], waiting = NEVER, 0
     for i in range(size):
         ids[i] = byte_ids[buf[start + i]]
         after[i], back[i] = i + 1, i - 1

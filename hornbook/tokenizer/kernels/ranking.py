@@ -105,10 +105,10 @@ def best_pair(pairs, heap, state):
             if state[FLOOR] <= 1:
                 return -2
             lower = max(1, state[FLOOR] >> 2)
-            if (
-                np.count_nonzero(pairs[COUNT, : state[N_PAIRS]] >= lower)
-                > heap.shape[1]
-            ):
+            enough = 0
+            for column in range(state[N_PAIRS]):
+                enough += pairs[COUNT, column] >= lower
+            if enough > heap.shape[1]:
                 return -1
             state[FLOOR] = lower
             for column in range(state[N_PAIRS]):

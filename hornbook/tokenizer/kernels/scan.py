@@ -98,6 +98,12 @@ def contraction(buf, i):
     return 2 if is_ll or ((first == 118 or first == 114) and second == 101) else 0
 
 
+@inlined
+def is_small(buf, i, size):
+    """Whether the contraction after ``i`` is in small letters, as GPT-2's pattern wants."""
+    return buf[i + 1] >= 97 and buf[i + 1] < 128 and (size < 2 or buf[i + 2] >= 97)
+
+
 @inner
 def blanks(buf, i, n, classes, to_end, newlines):
     r"""A run of blanks. ``to_end``: ``\s+`` at the end of the text is one piece;
@@ -127,8 +133,7 @@ def gpt2_piece(buf, i, n, classes):
     r"""``'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+``"""
     if buf[i] == QUOTE:
         size = contraction(buf, i)
-        small = buf[i + 1] >= 97 and buf[i + 1] < 128 and (size < 2 or buf[i + 2] >= 97)
-        if size and small:
+        if size and is_small(buf, i, size):
             return i + 1 + size
     kind, size = char_at(buf, i, classes)
     j = i
@@ -165,6 +170,18 @@ def gpt4_piece(buf, i, n, classes, to_end):
     if buf[i] == SPACE and kind_2 == OTHER:
         return others(buf, j + size_2, n, classes, False)
     return j if kind_2 < BLANK else blanks(buf, i, n, classes, to_end, True)
+
+
+@inner
+def cl100k_piece(buf, i, n, classes):
+    """The pattern of cl100k, GPT-4's."""
+    return gpt4_piece(buf, i, n, classes, True)
+
+
+@inner
+def llama3_piece(buf, i, n, classes):
+    """Llama 3's pattern."""
+    return gpt4_piece(buf, i, n, classes, False)
 
 
 @inner

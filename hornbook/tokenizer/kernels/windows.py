@@ -10,39 +10,20 @@ blank), S spaces, N newlines, W all blanks, the cl100k and Llama 3 patterns say:
 * newlines right after an X belong to it; any other run of blanks starts a piece at its
   first character, after its last newline, and at its last character if that is no newline.
 
+GPT-2's pattern is simpler: see :func:`gpt2_starts`.
+
 Windows with non-ASCII blanks or numbers, runs that cross a window's edge in a way that needs
 more context, and texts' ends in blanks are left to the plain scanner.
 """
 
 import numpy as np
 
-from hornbook.tokenizer.kernels.jit import (
-    ONE,
-    OPTIONS,
-    ZERO,
-    byte_mask,
-    inlined,
-    inner,
-    lowest_bit,
-    overload,
-)
-from hornbook.tokenizer.kernels.scan import (
-    GPT2,
-    GPT4,
-    LLAMA3,
-    O200K,
-    QUOTE,
-    char_at,
-    contraction,
-    gpt2_piece,
-    gpt4_piece,
-    o200k_piece,
-    whole,
-)
+from hornbook.tokenizer.kernels.jit import ONE, ZERO, byte_mask, inlined, lowest_bit
+from hornbook.tokenizer.kernels.scan import QUOTE, char_at, contraction, is_small
 from hornbook.tokenizer.unicode import LETTER, OTHER
 
 LOW, OWN = 5, 55  # 5: a four-byte character and one byte of the character before it
-SIZE, AHEAD = 64, 70
+SIZE = 64
 OWNED = np.uint64(((1 << OWN) - 1) << LOW)
 FIRST_5, FIRST_6 = np.uint64(0x1F), np.uint64(0x3F)
 TWO, THREE, LAST_5 = np.uint64(2), np.uint64(3), np.uint64(59)
@@ -73,6 +54,17 @@ def wide_letters(buf, at, lead, cut, classes):
         elif kind != OTHER:
             return False, ZERO
     return True, bits
+
+
+@inlined
+def wide_characters(buf, at, classes):
+    """(ok, bits of non-ASCII letters, bits of bytes inside a character, not its first)."""
+    high = byte_mask(buf, at, 0, 0x80, 0x80)
+    if high == ZERO:
+        return True, ZERO, ZERO
+    inside = byte_mask(buf, at, 0, 0x80, 0x40)
+    ok, bits = wide_letters(buf, at, high & ~inside, inside & ONE != ZERO, classes)
+    return ok, bits, inside
 
 
 @inlined
@@ -118,22 +110,17 @@ def blank_starts(buf, at, n, W, N, X):
 
 
 @inlined
-def window_starts(buf, at, n, classes):
-    """(ok, bits): which owned bytes from ``at`` on start a piece; not ok: scan plainly."""
+def gpt4_starts(buf, at, n, classes):
+    """(ok, bits): which owned bytes start a piece of the cl100k or Llama 3 pattern."""
     L = byte_mask(buf, at, 0x20, 97, 26)
     D = byte_mask(buf, at, 0, 48, 10)
     S = byte_mask(buf, at, 0, 32, 1)
     N = byte_mask(buf, at, 0, 10, 1) | byte_mask(buf, at, 0, 13, 1)
     W = byte_mask(buf, at, 0, 9, 5) | S
-    high = byte_mask(buf, at, 0, 0x80, 0x80)
-    inside = ZERO  # bytes inside a character, after its first
-    if high != ZERO:
-        inside = byte_mask(buf, at, 0, 0x80, 0x40)
-        cut = inside & ONE != ZERO
-        ok, wide = wide_letters(buf, at, high & ~inside, cut, classes)
-        if not ok:
-            return False, ZERO
-        L |= wide
+    ok, wide, inside = wide_characters(buf, at, classes)
+    if not ok:
+        return False, ZERO
+    L |= wide
     X = ~(L | D | W)
     lone = X & ~(X << ONE) & ~(S << ONE)
     after = (
@@ -155,85 +142,30 @@ def window_starts(buf, at, n, classes):
     return ok_digits and ok_blanks, starts & OWNED
 
 
-@inner
-def gpt4_ends(buf, pos, scan, n, classes, to_end, ends):
-    """The ends for the cl100k pattern (``to_end``) or Llama 3's, by windows."""
-    m, limit = 0, len(ends) - SIZE
-    # The zeros after a text look like an X; only blanks at its very end need more care.
-    last = buf[n - 1]
-    until = n - AHEAD if last == 32 or last == 9 or last == 11 or last == 12 else n
-    while m < limit and pos < n:
-        if scan >= until:
-            pos = gpt4_piece(buf, pos, n, classes, to_end) if scan < n else n
-            ends[np.uint64(m)] = pos
-            m += 1
-            scan = max(scan, pos + 1)
-            continue
-        base = scan - LOW
-        ok, bits = window_starts(buf, base, n, classes)
-        if ok:
-            if base + SIZE > n:
-                bits &= (ONE << np.uint64(n - base)) - ONE
-            while bits != ZERO:
-                pos = base + lowest_bit(bits)
-                bits &= bits - ONE
-                ends[np.uint64(m)] = pos
-                m += 1
-            scan += OWN
-        else:
-            stop = min(scan + OWN, n)
-            while pos < stop and m < limit + SIZE - 4:
-                pos = gpt4_piece(buf, pos, n, classes, to_end)
-                ends[np.uint64(m)] = pos
-                m += 1
-            scan = max(scan, pos + 1)
-    return m, pos, scan
+@inlined
+def gpt2_starts(buf, at, n, classes):
+    """(ok, bits): which owned bytes start a piece of GPT-2's pattern.
 
-
-def plain_ends(next_piece):
-    """The ends that a plain scanner finds one by one."""
-
-    @inner
-    def ends_of(buf, pos, n, classes, ends):
-        m = 0
-        while m < len(ends) and pos < n:
-            pos = next_piece(buf, pos, n, classes)
-            ends[np.uint64(m)] = pos
-            m += 1
-        return m, pos, pos + 1
-
-    return ends_of
-
-
-gpt2_ends, o200k_ends = plain_ends(gpt2_piece), plain_ends(o200k_piece)
-whole_ends = plain_ends(whole)
-
-
-def piece_ends(rule, buf, pos, scan, n, classes, ends) -> tuple[int, int, int]:
-    """Write the ends of the pieces of ``buf[pos:n]`` until ``ends`` is nearly full.
-
-    Everything before ``scan`` > ``pos`` has been looked at. Returns (count, pos, scan).
-    For kernels only; ``rule`` is a constant there, so only its scanner is compiled.
+    Letters, digits and others start one alike: where their run does, unless a space stands
+    before it, which begins the piece. Of a run of blanks the last goes with what follows.
     """
-    raise NotImplementedError
-
-
-@overload(piece_ends, prefer_literal=True, jit_options=OPTIONS)
-def _piece_ends(rule, buf, pos, scan, n, classes, ends):
-    number = rule.literal_value
-    if number in (GPT4, LLAMA3):
-        to_end = number == GPT4
-        return lambda rule, buf, pos, scan, n, classes, ends: gpt4_ends(
-            buf, pos, scan, n, classes, to_end, ends
-        )
-    if number == GPT2:
-        return lambda rule, buf, pos, scan, n, classes, ends: gpt2_ends(
-            buf, pos, n, classes, ends
-        )
-    if number == O200K:
-        return lambda rule, buf, pos, scan, n, classes, ends: o200k_ends(
-            buf, pos, n, classes, ends
-        )
-    return lambda rule, buf, pos, scan, n, classes, ends: whole_ends(
-        buf, pos, n, classes, ends
-    )
+    L = byte_mask(buf, at, 0x20, 97, 26)
+    D = byte_mask(buf, at, 0, 48, 10)
+    S = byte_mask(buf, at, 0, 32, 1)
+    W = byte_mask(buf, at, 0, 9, 5) | S
+    ok, wide, _ = wide_characters(buf, at, classes)
+    if not ok:
+        return False, ZERO
+    L |= wide
+    X = ~(L | D | W)
+    runs = (L & ~(L << ONE)) | (D & ~(D << ONE)) | (X & ~(X << ONE))
+    starts = (runs & ~(S << ONE)) | (W & ~(W << ONE)) | (W & ~(W >> ONE))
+    quotes = byte_mask(buf, at, 0, QUOTE, 1) & starts
+    while quotes != ZERO:
+        k = lowest_bit(quotes)
+        quotes &= quotes - ONE
+        size = contraction(buf, at + k)
+        if size and is_small(buf, at + k, size) and k + 1 + size < SIZE:
+            starts &= ~(ONE << np.uint64(k + 1))
+            starts |= ONE << np.uint64(k + 1 + size)
+    return True, starts & OWNED

@@ -1,0 +1,33 @@
+"""How bench/tokenizer.py measures: the best of some rounds, and processes of their own."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+VOCAB, PATTERN = 32_000, "gpt4"
+
+
+def best(work: Callable[[], Any], rounds: int, threads: int) -> float:
+    clock = time.process_time if threads == 1 else time.perf_counter
+    times = []
+    for _ in range(rounds):
+        start = clock()
+        work()
+        times.append(clock() - start)
+    return min(times)
+
+
+def in_fresh_process(code: str, *arguments: str, cache: str = "") -> str:
+    env = (
+        os.environ
+        | {"PYTHONPATH": str(ROOT)}
+        | ({"NUMBA_CACHE_DIR": cache} if cache else {})
+    )
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, env=env, check=True, capture_output=True, text=True)
+    return done.stdout.splitlines()[-1]
