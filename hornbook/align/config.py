@@ -34,26 +34,49 @@ class LoRAConfig(Settings, frozen=True):
 
 
 class SFTConfig(Settings, frozen=True):
-    """Supervised fine-tuning: loss on the answers only."""
+    """Supervised fine-tuning: loss on the answers only.
+
+    With ``lora`` only adapters are trained; the stage leaves them and the merged model.
+    ``neftune`` is the size of the noise on the embeddings (5 is usual; 0: none).
+    """
 
     train: TrainConfig
     data: ChatDataConfig = ChatDataConfig()
+    lora: LoRAConfig | None = None
+    neftune: NonNegativeFloat = 0.0
 
 
 class DPOConfig(Settings, frozen=True):
     """Preference optimisation: DPO (Rafailov et al. 2023) or one of its kin.
 
     ``beta`` is how closely the policy keeps to its reference. ``sft_weight`` adds the chosen
-    answer's own loss; ``label_smoothing`` is the share of labels believed wrong (dpo), and
-    ``target_margin`` the lead a chosen answer must have (simpo).
+    answer's own loss; ``label_smoothing`` is the share of labels believed wrong (dpo; cdpo,
+    where 0 stands for a tenth), ``target_margin`` the lead a chosen answer must have (simpo).
+    ``length_normalised`` rewards dpo's answers per token. A precomputed ``reference`` scores
+    every pair once, before training; a live one scores each batch, and needs no file.
     """
 
     train: TrainConfig
-    loss: Literal["dpo", "ipo", "simpo", "orpo"] = "dpo"
+    loss: Literal["dpo", "cdpo", "ipo", "kto", "orpo", "simpo"] = "dpo"
     beta: Positive = 0.1
     sft_weight: NonNegativeFloat = 0.0
     label_smoothing: Annotated[float, msgspec.Meta(ge=0.0, lt=0.5)] = 0.0
     target_margin: NonNegativeFloat = 0.5
+    length_normalised: bool = False
+    reference: Literal["precomputed", "live"] = "precomputed"
+    lora: LoRAConfig | None = None
+
+
+class RewardConfig(Settings, frozen=True):
+    """A reward model (Bradley-Terry): one number for how good an answer is.
+
+    ``centre`` keeps rewards around zero; ``margin`` asks for a lead as large as the data's
+    own scores differ, where they have any.
+    """
+
+    train: TrainConfig
+    centre: NonNegativeFloat = 0.0
+    margin: bool = False
 
 
 class GRPOConfig(Settings, frozen=True):

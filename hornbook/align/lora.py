@@ -101,7 +101,12 @@ def adapters(model: nn.Module) -> dict[str, LoRALinear]:
 
 
 def merged(model: Transformer) -> Transformer:
-    """A copy of ``model`` with every adapter folded into its layer: plain weights again."""
+    """A copy of ``model`` with every adapter folded into its layer: plain weights again.
+
+    A model without adapters is returned as it is.
+    """
+    if not adapters(model):
+        return model
     plain = copy.deepcopy(model)
     with torch.no_grad():
         for name, adapter in adapters(plain).items():

@@ -1,0 +1,105 @@
+"""The stages after pretraining: chat data, then whichever trainings the recipe has a table for.
+
+A policy starts from the last policy before it: ``dpo`` from ``sft``, ``grpo`` from ``dpo``
+or, without one, from ``sft``. The reward model is no policy; it starts from ``sft``.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from hornbook.core.settings import to_table
+from hornbook.pipeline import Stage, Task
+from hornbook.recipe import Recipe
+from hornbook.train.config import CADENCE, TrainConfig
+
+POST = ("sft", "dpo", "reward")  # in the order in which they are trained
+POLICIES = ("sft", "dpo")  # those that can chat, the last one the best
+
+
+def post_stages(recipe: Recipe) -> list[Stage]:
+    """The stages of the tables after ``[pretrain]`` that ``recipe`` has."""
+    if not recipe.sft:
+        return []
+    wanted = [name for name in POST if getattr(recipe, name)]
+    return [
+        CHATDATA,
+        *(
+            Stage(
+                name,
+                (start_of(recipe, name), "chatdata"),
+                _settings_of(name),
+                WORK[name],
+                resumable=True,
+            )
+            for name in wanted
+        ),
+    ]
+
+
+def start_of(recipe: Recipe, name: str) -> str:
+    """The stage whose model the training called ``name`` begins with."""
+    if name == "sft":
+        return "pretrain"
+    if name == "reward":
+        return "sft"
+    before = POLICIES[: POLICIES.index(name)]
+    return next(policy for policy in reversed(before) if getattr(recipe, policy))
+
+
+def last_policy(recipe: Recipe) -> str:
+    """The last model the run trains that can chat."""
+    return next(name for name in reversed(POLICIES) if getattr(recipe, name))
+
+
+def weights_depend_on(train: TrainConfig) -> dict[str, Any]:
+    """A training table without what only says how often to look."""
+    return {k: v for k, v in to_table(train).items() if k not in CADENCE}
+
+
+def _settings_of(name: str) -> Callable[[Recipe], dict[str, Any]]:
+    """What a training's weights depend on; the chat data is a stage of its own."""
+
+    def settings(recipe: Recipe) -> dict[str, Any]:
+        chosen = getattr(recipe, name)
+        table = {k: v for k, v in to_table(chosen).items() if k != "data"}
+        table["train"] = weights_depend_on(chosen.train)
+        return {"seed": recipe.seed, name: table}
+
+    return settings
+
+
+def _chatdata_settings(recipe: Recipe) -> dict[str, Any]:
+    assert recipe.sft is not None
+    return {"sft": {"data": to_table(recipe.sft.data)}}
+
+
+def _chatdata(task: Task) -> dict[str, Any]:
+    from hornbook.align.chat_data import build_chat_data
+
+    assert task.recipe.sft is not None
+    documents = task.input("split")
+    return build_chat_data(
+        task.recipe.sft.data, documents / "train", documents / "validation", task.out
+    )
+
+
+def _sft(task: Task) -> dict[str, Any]:
+    from hornbook.tuning import sft
+
+    return sft(task)
+
+
+def _dpo(task: Task) -> dict[str, Any]:
+    from hornbook.tuning import dpo
+
+    return dpo(task)
+
+
+def _reward(task: Task) -> dict[str, Any]:
+    from hornbook.tuning import reward
+
+    return reward(task)
+
+
+WORK = {"sft": _sft, "dpo": _dpo, "reward": _reward}
+CHATDATA = Stage("chatdata", ("split",), _chatdata_settings, _chatdata)
