@@ -5,6 +5,7 @@ or, without one, from ``sft``. The reward model is no policy; it starts from ``s
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from hornbook.core.settings import to_table
@@ -12,8 +13,8 @@ from hornbook.pipeline import Stage, Task
 from hornbook.recipe import Recipe
 from hornbook.train.config import CADENCE, TrainConfig
 
-POST = ("sft", "dpo", "reward")  # in the order in which they are trained
-POLICIES = ("sft", "dpo")  # those that can chat, the last one the best
+POST = ("sft", "dpo", "reward", "grpo")  # in the order in which they are trained
+POLICIES = ("sft", "dpo", "grpo")  # those that can chat, the last one the best
 
 
 def post_stages(recipe: Recipe) -> list[Stage]:
@@ -29,6 +30,7 @@ def post_stages(recipe: Recipe) -> list[Stage]:
                 (start_of(recipe, name), "chatdata"),
                 _settings_of(name),
                 WORK[name],
+                _exercise_files if name == "grpo" else lambda recipe: None,
                 resumable=True,
             )
             for name in wanted
@@ -73,6 +75,29 @@ def _chatdata_settings(recipe: Recipe) -> dict[str, Any]:
     return {"sft": {"data": to_table(recipe.sft.data)}}
 
 
+def _chat_files(recipe: Recipe) -> Any:
+    assert recipe.sft is not None
+    return _state(recipe.sft.data.path)
+
+
+def _exercise_files(recipe: Recipe) -> Any:
+    assert recipe.grpo is not None
+    return _state(recipe.grpo.path)
+
+
+def _state(path: str) -> Any:
+    """Changes with the files below ``path``: sizes and times; None without a path."""
+    if not path:
+        return None
+    root = Path(path).expanduser()
+    files = [root] if root.is_file() else sorted(p for p in root.rglob("*"))
+    return {
+        str(file): [status.st_size, status.st_mtime_ns]
+        for file in files
+        if file.is_file() and (status := file.stat())
+    }
+
+
 def _chatdata(task: Task) -> dict[str, Any]:
     from hornbook.align.chat_data import build_chat_data
 
@@ -101,5 +126,11 @@ def _reward(task: Task) -> dict[str, Any]:
     return reward(task)
 
 
-WORK = {"sft": _sft, "dpo": _dpo, "reward": _reward}
-CHATDATA = Stage("chatdata", ("split",), _chatdata_settings, _chatdata)
+def _grpo(task: Task) -> dict[str, Any]:
+    from hornbook.reinforcing import grpo
+
+    return grpo(task)
+
+
+WORK = {"sft": _sft, "dpo": _dpo, "reward": _reward, "grpo": _grpo}
+CHATDATA = Stage("chatdata", ("split",), _chatdata_settings, _chatdata, _chat_files)

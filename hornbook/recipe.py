@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from hornbook.align.config import DPOConfig, RewardConfig, SFTConfig
+from hornbook.align.config import DPOConfig, GRPOConfig, RewardConfig, SFTConfig
 from hornbook.core.errors import UserError
 from hornbook.core.files import write_text
 from hornbook.core.settings import Settings, parse, to_table
@@ -48,6 +48,7 @@ class Recipe(Settings, frozen=True):
     sft: SFTConfig | None = None
     dpo: DPOConfig | None = None
     reward: RewardConfig | None = None
+    grpo: GRPOConfig | None = None
     samples: SamplesConfig = SamplesConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
 
@@ -169,7 +170,7 @@ def check(recipe: Recipe, where: str) -> None:
         check_model(msgspec.structs.replace(recipe.model, vocab_size=1))
     except UserError as error:
         raise UserError(f"{where}: [model] {error}") from None
-    for name in ("dpo", "reward"):
+    for name in ("dpo", "reward", "grpo"):
         if getattr(recipe, name) and not recipe.sft:
             raise UserError(
                 f"{where}: [{name}] starts from a fine-tuned model; add an [sft] table."

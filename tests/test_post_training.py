@@ -66,7 +66,8 @@ def test_adapters_are_saved_as_peft_reads_them_and_merged_for_later_stages(
         adapter = run / stage / "model" / "adapter"
         assert read_json(adapter / "adapter_config.json")["r"] == 2
         facts = read_manifest(run, stage)["facts"]
-        trained = sum(t.numel() for t in load_file(adapter / "adapter_model.safetensors").values())  # fmt: skip
+        weights = load_file(adapter / "adapter_model.safetensors")
+        trained = sum(tensor.numel() for tensor in weights.values())
         assert facts["trained_parameters"] == trained
         model = load_model(run / stage / "model")
         before = load_model(run / base / "model")

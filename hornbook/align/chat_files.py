@@ -29,7 +29,7 @@ def read_chat_files(config: ChatDataConfig) -> tuple[ChatData, ChatData]:
     train, held_out = ChatData(), ChatData()
     for path in chat_files(Path(config.path).expanduser()):
         with Progress(path.name, total=None, unit="record") as progress:
-            for place, record in _records(path):
+            for place, record in read_records(path):
                 progress.advance()
                 _file(place, record, config.holdout, train, held_out)
     for split in (train, held_out):
@@ -38,15 +38,18 @@ def read_chat_files(config: ChatDataConfig) -> tuple[ChatData, ChatData]:
     return train, held_out
 
 
-def chat_files(path: Path) -> list[Path]:
-    """The files meant by ``path``: itself, or all JSON and JSONL files below it."""
+def chat_files(path: Path, key: str = "sft.data.path") -> list[Path]:
+    """The files meant by ``path``: itself, or all JSON and JSONL files below it.
+
+    ``key`` is the setting that named it. Raises :class:`UserError` where there are none.
+    """
     if path.is_dir():
         files = sorted(p for p in path.rglob("*") if p.name.endswith(SUFFIXES))
     else:
         files = [path] if path.is_file() else []
     if not files:
         raise UserError(
-            f"'sft.data.path': {path} is neither a file nor a folder that holds any "
+            f"'{key}': {path} is neither a file nor a folder that holds any "
             f"({', '.join(SUFFIXES)})."
         )
     return files
@@ -72,7 +75,7 @@ def _file(
             split.preferences.append(item)
 
 
-def _records(path: Path) -> Iterator[tuple[str, Any]]:
+def read_records(path: Path) -> Iterator[tuple[str, Any]]:
     """The records of a file with their places; a line that is no JSON comes as a string."""
     opener = gzip.open if path.suffix == ".gz" else open
     try:

@@ -31,9 +31,9 @@ ROLE_NAMES = {role: role for role in ROLES} | {
     "observation": "tool",
     "developer": "system",
 }
-QUESTION_KEYS = ("instruction", "prompt", "question", "query")
+QUESTION_KEYS = ("instruction", "prompt", "question", "query", "text")
 CONTEXT_KEYS = ("input", "context")
-ANSWER_KEYS = ("output", "response", "completion", "answer")
+ANSWER_KEYS = ("output", "response", "completion", "answer", "solution")
 HH_TURN = re.compile(r"\n\n(Human|Assistant):")
 
 
@@ -50,7 +50,7 @@ def read_record(record: Any) -> list[Conversation | Preference]:
     for key in ("messages", "conversations", "conversation"):
         if key in record:
             return [Conversation(_conversation(record[key], record.get("system")))]
-    question, answer = _question(record), _first(record, ANSWER_KEYS)
+    question, answer = question_of(record), first_of(record, ANSWER_KEYS)
     if question is None or answer is None:
         raise ValueError(f"no known shape, its keys are {', '.join(record) or 'none'}")
     return [Conversation(_conversation([*question, assistant(answer)], None))]
@@ -72,7 +72,7 @@ def _message(message: Any, number: int) -> Message:
     role = ROLE_NAMES.get(str(name).lower())
     if role is None:
         raise ValueError(f"message {number} has the unknown role '{name}'")
-    content = _text(_first(message, ("content", "value", "text")))
+    content = _text(first_of(message, ("content", "value", "text")))
     calls = message.get("tool_calls")
     if not content.strip() and calls:
         content = msgspec.json.encode(calls).decode()
@@ -104,7 +104,7 @@ def _conversation(value: Any, system: Any) -> list[Message]:
 
 def _preference(record: dict[str, Any]) -> Preference:
     chosen, rejected = (_dialogue(record[key]) for key in ("chosen", "rejected"))
-    prompt = _question(record) or chosen[:-1]
+    prompt = question_of(record) or chosen[:-1]
     if not prompt:
         raise ValueError("chosen and rejected have no prompt")
     if len(chosen) > 1 and chosen[:-1] != rejected[:-1]:
@@ -131,19 +131,20 @@ def _dialogue(value: Any) -> list[Message]:
     return messages
 
 
-def _question(record: dict[str, Any]) -> list[Message] | None:
+def question_of(record: dict[str, Any]) -> list[Message] | None:
     """The prompt of a record that is not a list of turns; None when it has none."""
-    asked = _first(record, QUESTION_KEYS)
+    asked = first_of(record, QUESTION_KEYS)
     if isinstance(asked, list):
         return read_messages(asked)
     if not isinstance(asked, str) or not asked.strip():
         return None
-    context = _first(record, CONTEXT_KEYS)
+    context = first_of(record, CONTEXT_KEYS)
     context = context if isinstance(context, str) and context.strip() else ""
     system = record.get("system")
     start = [{"role": "system", "content": system}] if isinstance(system, str) else []
     return [*start, user(f"{asked}\n\n{context}" if context else asked)]
 
 
-def _first(record: dict[str, Any], keys: tuple[str, ...]) -> Any:
+def first_of(record: dict[str, Any], keys: tuple[str, ...]) -> Any:
+    """The first value there is among those of ``keys``."""
     return next((record[key] for key in keys if record.get(key) is not None), None)

@@ -4,7 +4,13 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from hornbook.core.settings import Count, NonNegativeFloat, Positive, Settings
+from hornbook.core.settings import (
+    Count,
+    Fraction,
+    NonNegativeFloat,
+    Positive,
+    Settings,
+)
 from hornbook.train.config import TrainConfig
 
 
@@ -12,10 +18,12 @@ class ChatDataConfig(Settings, frozen=True):
     """Conversations and preferences: made from the run's own documents, or read from files.
 
     ``path`` names a .jsonl or .json file, or a folder of them, holding messages, Alpaca,
-    ShareGPT or preference records; ``holdout`` is the share kept for validation then.
+    ShareGPT or preference records; ``holdout`` is the share kept for validation then. The
+    ``task`` "arithmetic" makes sums instead, which need no documents.
     """
 
     path: str = ""
+    task: Literal["", "arithmetic"] = ""
     holdout: Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)] = 0.05
     max_pairs: Count = 20_000
     max_answer_chars: Count = 400  # of answers made from documents
@@ -82,11 +90,30 @@ class RewardConfig(Settings, frozen=True):
 class GRPOConfig(Settings, frozen=True):
     """Group-relative policy optimisation (Shao et al. 2024, arXiv 2402.03300).
 
-    A step answers ``prompts`` exercises ``group`` times each; ``train.batch`` is not used.
+    A round answers ``prompts`` exercises ``group`` times each and serves ``updates`` steps;
+    ``train.batch`` is not used. ``reward`` says how answers are judged (rewards.py), or names
+    a function of your own as ``file.py:name``. Exercises come from the chat data, or from
+    the JSON or JSONL files of ``path``.
     """
 
     train: TrainConfig
     variant: Literal["grpo", "dapo", "dr_grpo", "rloo"] = "dr_grpo"
+    reward: str = (
+        "defines"  # defines, parses, answer, tests, regex, json, or file.py:name
+    )
+    path: str = ""
+    pattern: str = ""  # of "regex": what the whole answer must match
     prompts: Count = 8
     group: Annotated[int, msgspec.Meta(ge=2)] = 8
+    updates: Count = 1
     max_tokens: Count = 96
+    clip: Positive = 0.2  # how far the ratio may move in one round
+    clip_high: NonNegativeFloat = 0.0  # the same upwards; 0: as clip, under dapo 0.28
+    kl: NonNegativeFloat = 0.0  # weight of the divergence from the start; 0: none
+    seconds: Positive = 3.0  # of the clock, for the tests or the function of one answer
+    max_kl: NonNegativeFloat = (
+        10.0  # nats a token beyond which it is a collapse; 0: off
+    )
+    min_entropy: NonNegativeFloat = 0.0  # nats a token below which it is one
+    min_reward: Fraction = 0.3  # of the best mean so far, below which it is one; 0: off
+    judged: Count = 64  # held-out exercises that validation asks
