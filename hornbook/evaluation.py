@@ -25,7 +25,7 @@ from hornbook.infer.config import SamplingConfig
 from hornbook.infer.engine import Engine
 from hornbook.pipeline import Task
 from hornbook.post_stages import last_policy
-from hornbook.reinforcing import grpo_results
+from hornbook.reinforcing import solved
 from hornbook.tokenizer.base import load_tokenizer
 from hornbook.train.backend import choose_device
 from hornbook.training import answer, complete, load
@@ -46,8 +46,8 @@ def evaluate(task: Task) -> dict[str, Any]:
         results += _dpo_results(task)
     if task.recipe.reward:
         results += _reward_results(task)
-    if task.recipe.grpo:
-        results += grpo_results(task)
+    for name in ("grpo", "ppo"):
+        results += solved(task, name) if getattr(task.recipe, name) else []
     save_results(results, task.out / "results.json")
     return {"results": results, "samples": samples, "transcripts": transcripts}
 

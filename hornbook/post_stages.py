@@ -13,8 +13,8 @@ from hornbook.pipeline import Stage, Task
 from hornbook.recipe import Recipe
 from hornbook.train.config import CADENCE, TrainConfig
 
-POST = ("sft", "dpo", "reward", "grpo")  # in the order in which they are trained
-POLICIES = ("sft", "dpo", "grpo")  # those that can chat, the last one the best
+POST = ("sft", "dpo", "reward", "grpo", "ppo")  # in the order in which they are trained
+POLICIES = ("sft", "dpo", "grpo", "ppo")  # those that can chat, the last one the best
 
 
 def post_stages(recipe: Recipe) -> list[Stage]:
@@ -27,10 +27,10 @@ def post_stages(recipe: Recipe) -> list[Stage]:
         *(
             Stage(
                 name,
-                (start_of(recipe, name), "chatdata"),
+                (start_of(recipe, name), "chatdata", *_judged_by(recipe, name)),
                 _settings_of(name),
                 WORK[name],
-                _exercise_files if name == "grpo" else lambda recipe: None,
+                _exercise_files(name),
                 resumable=True,
             )
             for name in wanted
@@ -46,6 +46,11 @@ def start_of(recipe: Recipe, name: str) -> str:
         return "sft"
     before = POLICIES[: POLICIES.index(name)]
     return next(policy for policy in reversed(before) if getattr(recipe, policy))
+
+
+def _judged_by(recipe: Recipe, name: str) -> tuple[str, ...]:
+    asks_model = name == "ppo" and recipe.ppo and recipe.ppo.reward == "model"
+    return ("reward",) if asks_model else ()
 
 
 def last_policy(recipe: Recipe) -> str:
@@ -80,9 +85,17 @@ def _chat_files(recipe: Recipe) -> Any:
     return _state(recipe.sft.data.path)
 
 
-def _exercise_files(recipe: Recipe) -> Any:
-    assert recipe.grpo is not None
-    return _state(recipe.grpo.path)
+def _exercise_files(name: str) -> Callable[[Recipe], Any]:
+    """What a training reads beyond the run: exercises, and a reward function's file."""
+
+    def outside(recipe: Recipe) -> Any:
+        table = getattr(recipe, name)
+        own, _, _ = getattr(table, "reward", "").rpartition(".py:")
+        paths = [getattr(table, "path", ""), f"{own}.py" if own else ""]
+        states = [_state(path) for path in paths]
+        return states if any(states) else None
+
+    return outside
 
 
 def _state(path: str) -> Any:
@@ -132,5 +145,11 @@ def _grpo(task: Task) -> dict[str, Any]:
     return grpo(task)
 
 
-WORK = {"sft": _sft, "dpo": _dpo, "reward": _reward, "grpo": _grpo}
+def _ppo(task: Task) -> dict[str, Any]:
+    from hornbook.reinforcing import ppo
+
+    return ppo(task)
+
+
+WORK = {"sft": _sft, "dpo": _dpo, "reward": _reward, "grpo": _grpo, "ppo": _ppo}
 CHATDATA = Stage("chatdata", ("split",), _chatdata_settings, _chatdata, _chat_files)

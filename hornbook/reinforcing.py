@@ -1,27 +1,37 @@
 """Learning from rewards: the policy writes answers, and those that did well get likelier.
 
-``grpo`` compares the answers of a group with one another. It starts from the last policy
-before it.
+``grpo`` compares the answers of a group with one another, ``ppo`` with what it expected.
+Both start from the last policy before them.
 """
 
 import os
+from pathlib import Path
 from typing import Any
 
-from hornbook.align.config import GRPOConfig
+from hornbook.align.config import GRPOConfig, PPOConfig, RolloutConfig
 from hornbook.align.exercises import exercises_from, exercises_of_files
 from hornbook.align.grpo import collapse_alarm, policy_gradient
-from hornbook.align.judge import Exercise, Judge
+from hornbook.align.judge import Exercise, Judge, Judging
 from hornbook.align.messages import Conversation, read_jsonl
-from hornbook.align.rollouts import Rollouts
-from hornbook.align.solving import SOLVED, Examination, solved_results
+from hornbook.align.model_judge import ModelJudge
+from hornbook.align.ppo import (
+    ActorCritic,
+    PPORounds,
+    load_value_head,
+    ppo_objective,
+    save_value_head,
+)
+from hornbook.align.reward import load_reward
+from hornbook.align.rollouts import Rollouts, Rounds
+from hornbook.align.solving import Examination, solved_results
 from hornbook.core.files import write_json
 from hornbook.evaluate.results import Result
 from hornbook.pipeline import Task
 from hornbook.post_stages import start_of
 from hornbook.sandbox.run import require
-from hornbook.tokenizer.base import Tokenizer
+from hornbook.tokenizer.base import Tokenizer, load_tokenizer
 from hornbook.train.backend import choose_backend
-from hornbook.training import load, plain_files, run_training
+from hornbook.training import Files, load, plain_files, run_training
 
 SAMPLES = 4  # answers to each held-out exercise when the finished model is judged
 
@@ -34,7 +44,7 @@ def grpo(task: Task) -> dict[str, Any]:
     start = task.input(start_of(recipe, "grpo")) / "model"
     model, tokenizer = load(start)
     backend = choose_backend(config.train, task.device)
-    judge = judge_of(config)
+    judge = judge_of(task, config)
     exercises, held_out, skipped = exercises_of(task, config)
     reference = None
     if config.kl:
@@ -52,13 +62,6 @@ def grpo(task: Task) -> dict[str, Any]:
     )
     exam = examination(held_out, tokenizer, model.config.context_length, config, judge)
 
-    def validate() -> dict[str, float]:
-        rewards = exam.rewards(model)
-        return {
-            "validation_reward": float(rewards.mean()),
-            "validation_solved": float((rewards >= SOLVED).mean()),
-        }
-
     facts = run_training(
         task,
         model,
@@ -67,41 +70,103 @@ def grpo(task: Task) -> dict[str, Any]:
         config.train,
         backend,
         plain_files(model, tokenizer),
-        validate if len(exam) else None,
+        exam.numbers(model) if len(exam) else None,
         alarm=collapse_alarm(task.out / "metrics.jsonl", config),
     )
+    more = finish(task, config, rollouts, exam, judge, skipped)
+    return {**facts, **more, "variant": config.variant}
+
+
+def ppo(task: Task) -> dict[str, Any]:
+    """Learn from rewards with a value of every place (PPO)."""
+    recipe = task.recipe
+    assert recipe.ppo is not None
+    config = recipe.ppo
+    start = task.input(start_of(recipe, "ppo")) / "model"
+    body, tokenizer = load(start)
+    backend = choose_backend(config.train, task.device)
+    model, judge = ActorCritic(body), judge_of(task, config)
+    exercises, held_out, skipped = exercises_of(task, config)
+    reference = load(start)[0].to(backend.device).requires_grad_(False)
+    rounds = PPORounds(
+        model,
+        tokenizer,
+        exercises,
+        config,
+        recipe.seed,
+        judge,
+        reference,
+        task.out,
+        backend.autocast,
+    )
+    exam = examination(held_out, tokenizer, body.config.context_length, config, judge)
+    plain = plain_files(body, tokenizer)
+
+    def write(copy: ActorCritic, directory: Path) -> None:
+        plain.write(copy.body, directory)
+        save_value_head(copy, directory)
+
+    def read(directory: Path) -> None:
+        plain.read(directory)
+        load_value_head(model, directory)
+
+    facts = run_training(
+        task,
+        model,
+        ppo_objective(rounds.banned, config),
+        rounds,
+        config.train,
+        backend,
+        Files(write, read),
+        exam.numbers(body) if len(exam) else None,
+        alarm=collapse_alarm(task.out / "metrics.jsonl", config),
+    )
+    return {**facts, **finish(task, config, rounds, exam, judge, skipped)}
+
+
+def finish(
+    task: Task,
+    config: GRPOConfig | PPOConfig,
+    rounds: Rounds,
+    exam: Examination,
+    judge: Judging,
+    skipped: list[str],
+) -> dict[str, Any]:
+    """Clear away what only a resumed training needs; what was answered, and what failed."""
     for path in task.out.glob("rollouts-*.safetensors"):
         path.unlink()
-    write_json(task.out / "faults.json", {"faults": judge.faults, "skipped": skipped})
+    faults = getattr(judge, "faults", [])
+    write_json(task.out / "faults.json", {"faults": faults, "skipped": skipped})
+    n_rounds = -(-config.train.steps // config.updates)
     return {
-        **facts,
-        "variant": config.variant,
         "reward": config.reward,
-        "exercises": len(rollouts.exercises),
+        "exercises": len(rounds.exercises),
         "held_out_exercises": len(exam),
         "skipped": len(skipped),
-        "answers": config.train.steps // config.updates * config.prompts * config.group,
-        "epochs": config.train.steps * config.prompts / len(rollouts.exercises),
+        "answers": n_rounds * config.prompts * config.group,
+        "epochs": n_rounds * config.prompts / len(rounds.exercises),
     }
 
 
-def grpo_results(task: Task) -> list[Result]:
-    """What the policy solves of held-out exercises, before and after."""
-    recipe = task.recipe
-    assert recipe.grpo is not None
-    before, tokenizer = load(task.input(start_of(recipe, "grpo")) / "model")
-    after, _ = load(task.input("grpo") / "model")
-    judge, length = judge_of(recipe.grpo), before.config.context_length
-    _, held_out, _ = exercises_of(task, recipe.grpo)
-    exam = examination(held_out, tokenizer, length, recipe.grpo, judge, SAMPLES)
+def solved(task: Task, name: str) -> list[Result]:
+    """What ``grpo`` or ``ppo`` solves of held-out exercises, before and after."""
+    config = getattr(task.recipe, name)
+    before, tokenizer = load(task.input(start_of(task.recipe, name)) / "model")
+    after, _ = load(task.input(name) / "model")
+    judge, length = judge_of(task, config), before.config.context_length
+    _, held_out, _ = exercises_of(task, config)
+    exam = examination(held_out, tokenizer, length, config, judge, SAMPLES)
     if not len(exam):
         return []
     first, last = exam.rewards(before), exam.rewards(after)
-    return solved_results(first, last, "grpo, held-out exercises")
+    return solved_results(first, last, f"{name}, held-out exercises")
 
 
-def judge_of(config: GRPOConfig) -> Judge:
+def judge_of(task: Task, config: RolloutConfig) -> Judging:
     """The judge that ``config`` needs; tests are run only in a sandbox that holds."""
+    if config.reward == "model":
+        directory = task.input("reward") / "model"
+        return ModelJudge(load_reward(directory), load_tokenizer(directory))
     if config.reward != "tests":
         return Judge()
     require()
@@ -109,7 +174,7 @@ def judge_of(config: GRPOConfig) -> Judge:
 
 
 def exercises_of(
-    task: Task, config: GRPOConfig
+    task: Task, config: RolloutConfig
 ) -> tuple[list[Exercise], list[Exercise], list[str]]:
     """Exercises to learn from, others to be judged by, and what could not be read."""
     assert task.recipe.sft is not None
@@ -127,8 +192,8 @@ def examination(
     held_out: list[Exercise],
     tokenizer: Tokenizer,
     length: int,
-    config: GRPOConfig,
-    judge: Judge,
+    config: RolloutConfig,
+    judge: Judging,
     samples: int = 1,
 ) -> Examination:
     """The held-out exercises as ``config`` asks for them."""

@@ -87,29 +87,24 @@ class RewardConfig(Settings, frozen=True):
     margin: bool = False
 
 
-class GRPOConfig(Settings, frozen=True):
-    """Group-relative policy optimisation (Shao et al. 2024, arXiv 2402.03300).
+class RolloutConfig(Settings, frozen=True):
+    """What every way to learn from rewards has: exercises, answers, and when to stop.
 
-    A round answers ``prompts`` exercises ``group`` times each and serves ``updates`` steps;
-    ``train.batch`` is not used. ``reward`` says how answers are judged (rewards.py), or names
-    a function of your own as ``file.py:name``. Exercises come from the chat data, or from
-    the JSON or JSONL files of ``path``.
+    A round answers ``prompts`` exercises ``group`` times each; ``train.batch`` is not used.
+    ``reward`` says how answers are judged (rewards.py), or names a function of your own as
+    ``file.py:name``. Exercises come from the chat data, or from the JSON or JSONL files of
+    ``path``.
     """
 
     train: TrainConfig
-    variant: Literal["grpo", "dapo", "dr_grpo", "rloo"] = "dr_grpo"
     reward: str = (
         "defines"  # defines, parses, answer, tests, regex, json, or file.py:name
     )
     path: str = ""
     pattern: str = ""  # of "regex": what the whole answer must match
     prompts: Count = 8
-    group: Annotated[int, msgspec.Meta(ge=2)] = 8
-    updates: Count = 1
     max_tokens: Count = 96
     clip: Positive = 0.2  # how far the ratio may move in one round
-    clip_high: NonNegativeFloat = 0.0  # the same upwards; 0: as clip, under dapo 0.28
-    kl: NonNegativeFloat = 0.0  # weight of the divergence from the start; 0: none
     seconds: Positive = 3.0  # of the clock, for the tests or the function of one answer
     max_kl: NonNegativeFloat = (
         10.0  # nats a token beyond which it is a collapse; 0: off
@@ -117,3 +112,42 @@ class GRPOConfig(Settings, frozen=True):
     min_entropy: NonNegativeFloat = 0.0  # nats a token below which it is one
     min_reward: Fraction = 0.3  # of the best mean so far, below which it is one; 0: off
     judged: Count = 64  # held-out exercises that validation asks
+
+
+class GRPOConfig(RolloutConfig, frozen=True):
+    """Group-relative policy optimisation (Shao et al. 2024, arXiv 2402.03300).
+
+    The answers of a round serve ``updates`` steps.
+    """
+
+    variant: Literal["grpo", "dapo", "dr_grpo", "rloo"] = "dr_grpo"
+    group: Annotated[int, msgspec.Meta(ge=2)] = 8
+    updates: Count = 1
+    clip_high: NonNegativeFloat = 0.0  # the clip upwards; 0: as clip, under dapo 0.28
+    kl: NonNegativeFloat = 0.0  # weight of the divergence from the start; 0: none
+
+
+class PPOConfig(RolloutConfig, frozen=True):
+    """Proximal policy optimisation (Schulman et al. 2017) with a learned value of each place.
+
+    The answers of a round serve ``epochs`` passes in ``minibatches`` steps each. The weight
+    ``kl`` of the divergence from the start is taken from the rewards, and moves so that the
+    divergence of a whole answer comes to ``target_kl`` nats (0: it stays as it is). The
+    ``reward`` "model" asks the run's own reward model.
+    """
+
+    group: Count = 1
+    epochs: Count = 4
+    minibatches: Count = 2
+    kl: NonNegativeFloat = 0.05
+    target_kl: NonNegativeFloat = 6.0
+    horizon: Count = 10_000  # answers in which the weight may move e-fold, about
+    discount: Fraction = 1.0
+    trace: Fraction = 0.95  # lambda of the generalised advantage
+    value_weight: NonNegativeFloat = 0.1
+    value_clip: Positive = 0.2
+
+    @property
+    def updates(self) -> int:
+        """How many steps a round's answers serve."""
+        return self.epochs * self.minibatches

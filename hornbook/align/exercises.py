@@ -8,8 +8,8 @@ from typing import Any
 
 from hornbook.align.chat_files import chat_files, read_records
 from hornbook.align.chat_shapes import ANSWER_KEYS, first_of, question_of
-from hornbook.align.config import GRPOConfig
-from hornbook.align.judge import Exercise, OwnFunction
+from hornbook.align.config import RolloutConfig
+from hornbook.align.judge import Exercise, OwnFunction, RewardError
 from hornbook.align.messages import ChatData, Conversation, Message, choice
 from hornbook.align.rewards import (
     called_functions,
@@ -27,7 +27,7 @@ Make = Callable[[list[Message], str, dict[str, Any]], Exercise | None]
 
 
 def exercises_from(
-    config: GRPOConfig, conversations: Sequence[Conversation]
+    config: RolloutConfig, conversations: Sequence[Conversation]
 ) -> list[Exercise]:
     """Every conversation's first question that ``config.reward`` can judge an answer to."""
     make = maker(config)
@@ -42,7 +42,7 @@ def exercises_from(
 
 
 def exercises_of_files(
-    config: GRPOConfig, holdout: float
+    config: RolloutConfig, holdout: float
 ) -> tuple[list[Exercise], list[Exercise], list[str]]:
     """Exercises to learn from, others to be judged by, and what could not be read.
 
@@ -51,7 +51,7 @@ def exercises_of_files(
     """
     make, sides = maker(config), (ChatData(), ChatData())
     found: tuple[list[Exercise], list[Exercise]] = ([], [])
-    for path in chat_files(Path(config.path).expanduser(), "grpo.path"):
+    for path in chat_files(Path(config.path).expanduser(), "path"):
         for place, record in read_records(path):
             try:
                 prompt, exercise = _from_record(record, make)
@@ -62,7 +62,7 @@ def exercises_of_files(
             found[share < holdout].append(exercise)
     if not found[0]:
         first = (sides[0].skipped or ["the files are empty"])[0]
-        raise UserError(f"'grpo.path': no exercise in {config.path}; {first}.")
+        raise UserError(f"'path': no exercise in {config.path}; {first}.")
     return *found, sides[0].skipped
 
 
@@ -78,7 +78,7 @@ def _from_record(record: Any, make: Make) -> tuple[list[Message], Exercise]:
     return prompt, exercise
 
 
-def maker(config: GRPOConfig) -> Make:
+def maker(config: RolloutConfig) -> Make:
     """How an exercise is made of a prompt, the known answer and the record they are from.
 
     It gives None for what the reward can't judge. Raises :class:`UserError` for a reward
@@ -89,6 +89,7 @@ def maker(config: GRPOConfig) -> Make:
         "parses": lambda prompt, answer, record: Exercise(prompt, parses),
         "json": lambda prompt, answer, record: Exercise(prompt, is_json),
         "answer": _number_exercise,
+        "model": lambda prompt, answer, record: Exercise(prompt, no_reward),
         "tests": partial(_tested_exercise, config.seconds),
     }
     if config.reward in kinds:
@@ -105,9 +106,14 @@ def maker(config: GRPOConfig) -> Make:
         return own
     known = ", ".join([*kinds, "regex"])
     raise UserError(
-        f"'grpo.reward' is '{config.reward}'; it can be {known}, or a function of your own "
+        f"'reward' is '{config.reward}'; it can be {known}, or a function of your own "
         "as file.py:name."
     )
+
+
+def no_reward(answer: str) -> float:
+    """Of an exercise that another judge rewards."""
+    raise RewardError("a reward model judges this exercise")
 
 
 def _number_exercise(
@@ -132,12 +138,12 @@ def _tested_exercise(
     return Exercise(prompt, reward)
 
 
-def _pattern_maker(config: GRPOConfig) -> Make:
+def _pattern_maker(config: RolloutConfig) -> Make:
     """A pattern can take forever on some answer, so it is matched like a user's function."""
     try:
         re.compile(config.pattern)
     except re.error as error:
-        raise UserError(f"'grpo.pattern' is no regular expression: {error}.") from None
+        raise UserError(f"'pattern' is no regular expression: {error}.") from None
     child = Path(__file__).parent / "pattern_child.py"
     function = OwnFunction(f"{child}:matches", config.seconds)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from hornbook.align.config import GRPOConfig
+from hornbook.align.config import GRPOConfig, RolloutConfig
 from hornbook.align.rollouts import RolloutBatch, token_log_probs
 from hornbook.data.batch import IGNORE
 from hornbook.train.metrics import read_metrics
@@ -41,7 +41,7 @@ def policy_gradient(banned: Sequence[int], config: GRPOConfig) -> Objective:
 
     def objective(model: nn.Module, batch: RolloutBatch) -> Loss:
         new, unbanned, entropy = token_log_probs(
-            model, batch.tokens, batch.targets, banned
+            model(batch.tokens), batch.targets, banned
         )
         written = (batch.targets != IGNORE).float()
         old = new.detach() if batch.old is None else batch.old
@@ -96,7 +96,7 @@ def correction(batch: RolloutBatch, unbanned: Tensor) -> Tensor:
 
 
 def collapse_alarm(
-    diary: Path, config: GRPOConfig
+    diary: Path, config: RolloutConfig
 ) -> Callable[[dict[str, float]], str]:
     """Tells what is wrong with a step's numbers, before the step touches the weights.
 

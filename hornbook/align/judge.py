@@ -36,6 +36,11 @@ class Exercise:
     reward: Callable[[str], float]
 
 
+Judging = Callable[
+    [Sequence[Exercise], Sequence[str]], tuple[np.ndarray, np.ndarray]
+]  # rewards and which of them failed, both (answers,)
+
+
 @dataclass
 class Judge:
     """Rewards many answers. ``faults`` lists what went wrong, ``failed`` counts it.

@@ -4,13 +4,14 @@ Answers are sampled by the engine from the policy as it is, at temperature 1 wit
 top-p, and scored under that very distribution. One set of answers serves ``updates`` steps;
 the set of a round is a function of (weights, exercises, seed, round), so a resumed run writes
 the same one, and where it stopped inside a round, it reads the round's set from the disk.
-Reading order: :class:`Rollouts`, :class:`Writing`.
+Reading order: :class:`Rounds`, :class:`Rollouts`, :class:`Writer`.
 """
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -18,8 +19,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from hornbook.align.advantages import advantages_of, answer_scale
-from hornbook.align.config import GRPOConfig
-from hornbook.align.judge import Exercise, Judge
+from hornbook.align.config import GRPOConfig, PPOConfig
+from hornbook.align.judge import Exercise, Judge, Judging
 from hornbook.align.order import rows_of_step
 from hornbook.align.sft import PAD
 from hornbook.core.errors import UserError
@@ -119,67 +120,113 @@ class Writer:
         return Writing(tokens, targets, sampled, [a.text for a in answers])
 
 
-class Rollouts:
+Round = TypeVar("Round", bound=TensorBatch)
+
+
+class Rounds(Generic[Round]):
     """A batch source that lets the policy answer ``config.prompts`` exercises a round.
 
     ``batch(step)`` depends on the weights at the round's first step, the exercises, the seed
-    and the step, and on nothing else.
+    and the step, and on nothing else. A subclass says what a round is made of (``write``),
+    of which kind it is, and what part of it one step takes.
 
-    reference  the frozen start, where ``config.kl`` asks to stay near it
+    policy     the model that is trained, or the one inside it that writes
+    reference  the frozen start; None: not asked
     directory  where a round's answers are kept while it lasts; None: nowhere
     autocast   the precision in which training scores answers
     """
 
+    kind: type[Round]
+
     def __init__(
         self,
-        model: Transformer,
+        policy: Transformer,
         tokenizer: Tokenizer,
         exercises: Sequence[Exercise],
-        config: GRPOConfig,
+        config: GRPOConfig | PPOConfig,
         seed: int,
-        judge: Judge | None = None,
+        judge: Judging | None = None,
         reference: nn.Module | None = None,
         directory: Path | None = None,
         autocast: Callable[[], AbstractContextManager] = nullcontext,
     ) -> None:
-        length = model.config.context_length
+        length = policy.config.context_length
         self.exercises = fitting(tokenizer, exercises, length, config.max_tokens)
-        self.model, self.config, self.seed = model, config, seed
+        self.policy, self.config, self.seed = policy, config, seed
         self.judge, self.reference = judge or Judge(), reference
         self.directory, self.autocast = directory, autocast
         longest = max(len(ids) for _, ids in self.exercises)
         time = longest + config.max_tokens
-        self.writer = Writer(model, tokenizer, config.max_tokens, time)
-        self.banned = banned_ids(model, tokenizer)
+        self.writer = Writer(policy, tokenizer, config.max_tokens, time)
+        self.banned = banned_ids(policy, tokenizer)
 
-    def __call__(self, step: int) -> RolloutBatch:
-        """Step ``step``'s answers, ``(prompts * group, time)``, groups one after another."""
+    def __call__(self, step: int) -> Round:
+        """What step ``step`` learns from."""
         number, update = divmod(step, self.config.updates)
-        path = None
-        if self.directory and self.config.updates > 1:
-            path = self.directory / f"rollouts-{number:08d}.safetensors"
-            if update and path.exists():
-                return read_rollouts(path)
+        if not self.directory or self.config.updates == 1:
+            return self.part(self.write(number), number, update)
+        path = self.directory / f"rollouts-{number:08d}.safetensors"
+        if update and path.exists():
+            return self.part(read_round(self.kind, path), number, update)
         batch = self.write(number)
-        if path and self.directory:
-            save_rollouts(batch, path)
-            forget_before(self.directory, self.config.updates)
+        save_round(batch, path)
+        forget_before(self.directory, self.config.updates)
+        return self.part(batch, number, update)
+
+    def write(self, number: int) -> Round:
+        """Round ``number``'s answers, written and judged now."""
+        raise NotImplementedError
+
+    def part(self, batch: Round, number: int, update: int) -> Round:
+        """What step ``update`` of a round takes of it: everything."""
         return batch
 
-    def write(self, number: int) -> RolloutBatch:
-        """Round ``number``'s answers, written and judged now."""
-        config = self.config
-        chosen = rows_of_step(number, config.prompts, len(self.exercises), self.seed)
-        asked = [self.exercises[i] for i in chosen for _ in range(config.group)]
+    def answers(self, number: int) -> tuple[Writing, np.ndarray, np.ndarray]:
+        """Round ``number``'s answers, groups one after another; rewards; which failed."""
+        chosen = rows_of_step(
+            number, self.config.prompts, len(self.exercises), self.seed
+        )
+        asked = [self.exercises[i] for i in chosen for _ in range(self.config.group)]
         seed = random_number(self.seed, number, 3)
         written = self.writer([ids for _, ids in asked], seed)
-        rewards, failed = self.judge([e for e, _ in asked], written.texts)
+        return written, *self.judge([e for e, _ in asked], written.texts)
+
+    @torch.no_grad()
+    def scores(self, model: nn.Module, written: Writing) -> tuple[Tensor, Tensor]:
+        """Log-probabilities of the sampled tokens, after and before bans."""
+        device = next(model.parameters()).device
+        training = model.training
+        model.eval()
+        with self.autocast():
+            parts = zip(
+                written.tokens.split(16), written.targets.split(16), strict=True
+            )
+            found = [
+                token_log_probs(model(t.to(device)), g.to(device), self.banned)[:2]
+                for t, g in parts
+            ]
+        model.train(training)
+        after, before = (torch.cat(part).cpu() for part in zip(*found, strict=True))
+        return after, before
+
+
+class Rollouts(Rounds[RolloutBatch]):
+    """Rounds for GRPO: answers compared with the others of their group."""
+
+    kind = RolloutBatch
+    config: GRPOConfig
+
+    def write(self, number: int) -> RolloutBatch:
+        """``(prompts * group, time)`` answers."""
+        config = self.config
+        written, rewards, failed = self.answers(number)
         lengths = (written.targets != IGNORE).sum(1)
         old = unbanned = reference = None
-        if self._needs_old():
-            old, unbanned = self._scores(self.model, written)
+        in_rewards = config.variant == "rloo" and self.reference is not None
+        if config.updates > 1 or in_rewards:
+            old, unbanned = self.scores(self.policy, written)
         if self.reference is not None:
-            reference = self._scores(self.reference, written)[0]
+            reference = self.scores(self.reference, written)[0]
         counted = rewards
         if config.variant == "rloo" and reference is not None and old is not None:
             drift = (old - reference).sum(1).numpy()
@@ -200,38 +247,16 @@ class Rollouts:
             torch.from_numpy(failed),
         )
 
-    def _needs_old(self) -> bool:
-        in_rewards = self.config.variant == "rloo" and self.reference is not None
-        return self.config.updates > 1 or in_rewards
-
-    @torch.no_grad()
-    def _scores(self, model: nn.Module, written: Writing) -> tuple[Tensor, Tensor]:
-        """Log-probabilities of the sampled tokens, after and before bans."""
-        device = next(model.parameters()).device
-        training = model.training
-        model.eval()
-        with self.autocast():
-            parts = zip(
-                written.tokens.split(16), written.targets.split(16), strict=True
-            )
-            found = [
-                token_log_probs(model, t.to(device), g.to(device), self.banned)[:2]
-                for t, g in parts
-            ]
-        model.train(training)
-        after, before = (torch.cat(part).cpu() for part in zip(*found, strict=True))
-        return after, before
-
 
 def token_log_probs(
-    model: nn.Module, tokens: Tensor, targets: Tensor, banned: Sequence[int]
+    logits: Tensor, targets: Tensor, banned: Sequence[int]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Log-probability of every target, the same before bans, and the entropy there.
 
     All (answers, time), 0 where the target is ``IGNORE``. ``banned`` are the tokens that
     the engine never samples; they have no probability here either.
     """
-    logits = model(tokens).float()
+    logits = logits.float()
     written = targets != IGNORE
     picked = logits.gather(-1, targets.clamp(min=0).unsqueeze(-1)).squeeze(-1)
     before = (picked - logits.logsumexp(-1)).detach() * written
@@ -274,7 +299,7 @@ def banned_ids(model: Transformer, tokenizer: Tokenizer) -> list[int]:
     return sorted((engine.banned_ids | engine.stop_ids) - {tokenizer.special[END]})
 
 
-def save_rollouts(batch: RolloutBatch, path: Path) -> None:
+def save_round(batch: TensorBatch, path: Path) -> None:
     """Write a round's answers, whole or not at all."""
     named = {f.name: getattr(batch, f.name) for f in fields(batch)}
     tensors = {k: v.contiguous() for k, v in named.items() if v is not None}
@@ -282,9 +307,9 @@ def save_rollouts(batch: RolloutBatch, path: Path) -> None:
         handle.write(save(tensors))
 
 
-def read_rollouts(path: Path) -> RolloutBatch:
-    """What :func:`save_rollouts` wrote."""
-    return RolloutBatch(**load_file(path))
+def read_round(kind: type[Round], path: Path) -> Round:
+    """What :func:`save_round` wrote."""
+    return kind(**load_file(path))
 
 
 def forget_before(directory: Path, updates: int) -> None:

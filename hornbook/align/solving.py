@@ -1,10 +1,10 @@
 """How well a policy solves exercises it has not learned from, before and after."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from hornbook.align.judge import Exercise, Judge
+from hornbook.align.judge import Exercise, Judging
 from hornbook.align.rollouts import Writer, fitting
 from hornbook.core.errors import UserError
 from hornbook.evaluate.intervals import bootstrap
@@ -29,7 +29,7 @@ class Examination:
         context_length: int,
         max_tokens: int,
         limit: int,
-        judge: Judge,
+        judge: Judging,
         samples: int = 1,
     ) -> None:
         try:
@@ -53,6 +53,18 @@ class Examination:
         written = writer([ids for _, ids in asked], SEED)
         rewards, _ = self.judge([e for e, _ in asked], written.texts)
         return rewards.reshape(-1, self.samples)
+
+    def numbers(self, model: Transformer) -> Callable[[], dict[str, float]]:
+        """What validation says of ``model`` as it is by then."""
+
+        def validate() -> dict[str, float]:
+            rewards = self.rewards(model)
+            return {
+                "validation_reward": float(rewards.mean()),
+                "validation_solved": float((rewards >= SOLVED).mean()),
+            }
+
+        return validate
 
 
 def solved_results(before: np.ndarray, after: np.ndarray, task: str) -> list[Result]:

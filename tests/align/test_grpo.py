@@ -12,7 +12,7 @@ from hornbook.align.grpo import collapse_alarm, policy_gradient
 from hornbook.align.judge import Exercise
 from hornbook.align.messages import Conversation, assistant, user
 from hornbook.align.rewards import defines
-from hornbook.align.rollouts import RolloutBatch, Rollouts, read_rollouts, save_rollouts
+from hornbook.align.rollouts import RolloutBatch, Rollouts, read_round, save_round
 from hornbook.core.errors import UserError
 from hornbook.data.batch import IGNORE
 from hornbook.model.config import ModelConfig
@@ -114,7 +114,7 @@ def test_scales_make_answers_or_tokens_count_alike():
 
 def test_the_gradient_is_that_of_the_log_probabilities_the_answers_were_drawn_from():
     rollouts = rollouts_of()
-    batch, model, banned = rollouts(0), rollouts.model, rollouts.banned
+    batch, model, banned = rollouts(0), rollouts.policy, rollouts.banned
     loss = policy_gradient(banned, config())(model, batch)
     loss.total.backward()
     gradients = [p.grad.clone() for p in model.parameters()]
@@ -144,9 +144,9 @@ def test_groups_without_a_difference_teach_nothing():
     exercises = [Exercise([user("?")], lambda answer: 1.0)]
     rollouts = rollouts_of(exercises=exercises)
     batch = rollouts(0)
-    loss = policy_gradient(rollouts.banned, config())(rollouts.model, batch)
+    loss = policy_gradient(rollouts.banned, config())(rollouts.policy, batch)
     loss.total.backward()
-    assert all((p.grad == 0).all() for p in rollouts.model.parameters())
+    assert all((p.grad == 0).all() for p in rollouts.policy.parameters())
     assert loss.metrics["zero_variance"].item() == batch.size
 
 
@@ -157,7 +157,7 @@ def test_groups_without_a_difference_teach_nothing():
 def test_the_reward_rises(variant, updates, tmp_path):
     settings = config(prompts=4, group=8, variant=variant, updates=updates)
     rollouts = rollouts_of(settings, directory=tmp_path)
-    model = rollouts.model
+    model = rollouts.policy
     objective = policy_gradient(rollouts.banned, settings)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.03 / updates)
     rewards = []
@@ -219,7 +219,7 @@ def test_the_engine_and_training_give_the_same_log_probabilities():
     assert written.sum() > 50
     gap = (batch.unbanned - batch.sampled)[written].abs()
     assert gap.max() < 1e-4
-    loss = policy_gradient(rollouts.banned, config())(rollouts.model, rollouts_of()(0))
+    loss = policy_gradient(rollouts.banned, config())(rollouts.policy, rollouts_of()(0))
     assert loss.metrics["sampler_gap"].item() / batch.size < 1e-5
 
 
@@ -228,9 +228,9 @@ def test_another_samplers_odds_are_corrected_for():
     rollouts = rollouts_of()
     batch = rollouts(0)
     objective = policy_gradient(rollouts.banned, config())
-    right = objective(rollouts.model, batch).total.item()
+    right = objective(rollouts.policy, batch).total.item()
     skewed = replace(batch, sampled=batch.sampled + math.log(2))
-    found = objective(rollouts.model, skewed)
+    found = objective(rollouts.policy, skewed)
     ends = batch.targets == END  # whose odds the engine doesn't tell
     if not ends.any():
         assert found.total.item() == pytest.approx(right / 2, rel=1e-3)
@@ -245,14 +245,14 @@ def test_a_round_goes_on_from_the_disk_where_it_was_cut_off(tmp_path):
         rollouts_of(config(updates=2), directory=tmp_path) for _ in range(2)
     )
     first = whole(0)
-    for parameter in resumed.model.parameters():
+    for parameter in resumed.policy.parameters():
         parameter.data.add_(0.05)  # a step was taken, and the process killed
     again = resumed(1)
     assert torch.equal(first.tokens, again.tokens)
     assert torch.equal(first.old, again.old)
     assert not torch.equal(resumed(2).tokens, whole(2).tokens)
-    save_rollouts(first, tmp_path / "x")
-    for name, value in vars(read_rollouts(tmp_path / "x")).items():
+    save_round(first, tmp_path / "x")
+    for name, value in vars(read_round(RolloutBatch, tmp_path / "x")).items():
         known = getattr(first, name)
         assert (value is None) == (known is None)
         if value is not None:
