@@ -344,7 +344,7 @@ def main() -> None:
         for name in options.only:
             print(name, flush=True)
             bars += PARTS[name](options, Path(folder))
-    finish("curate", options.quick, bars)
+    finish("curate", options.quick, bars, part=len(options.only) < len(PARTS))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     python bench/funnel.py [--quick] [--peers PYTHON] [--data FOLDER]
 
-The corpus is 200 MB of passages from books (from this machine's Python where there are
+The corpus is 400 MB of passages from books (from this machine's Python where there are
 none), of which every twentieth comes again with some words changed. Both sides read one
 .jsonl file, apply the rules of Gopher, C4 and FineWeb, drop near-duplicates (word 5-grams,
 14 x 8) and write token shards with the same tokenizer, which is trained beforehand. Ours is
@@ -62,7 +62,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         corpus = folder / "corpus.jsonl"
-        size = write_corpus(corpus, options.data, 20e6 if options.quick else 200e6)
+        size = write_corpus(corpus, options.data, 20e6 if options.quick else 400e6)
         (folder / "funnel.toml").write_text(RECIPE.format(corpus=corpus))
         run(folder, "warm", 1, "shards")  # kernels are compiled and cached from here on
         one, two = (run(folder, f"on{n}", n, "shards") for n in (1, 2))

@@ -52,9 +52,18 @@ def finish(
     quick: bool,
     bars: list[dict[str, Any]],
     peers: tuple[str, ...] = (),
+    part: bool = False,
     **more: Any,
 ) -> None:
-    """Print the result as one line of JSON; the full run of a bench is also kept."""
+    """Print the result as one line of JSON; the full run of a bench is also kept.
+
+    Where only ``part`` of a bench has run, the other bars stay as they were measured.
+    """
+    path = RESULTS / f"{name}.json"
+    if part and path.exists():
+        measured = {bar["what"] for bar in bars}
+        earlier = json.loads(path.read_text())["bars"]
+        bars = [bar for bar in earlier if bar["what"] not in measured] + bars
     result = {
         "bench": name,
         "quick": quick,
@@ -64,7 +73,7 @@ def finish(
         "versions": versions() | {p: v for p in peers if (v := _version(p))},
     }
     if not quick:
-        write_json(RESULTS / f"{name}.json", result)
+        write_json(path, result)
     print(json.dumps(result))
 
 

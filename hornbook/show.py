@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hornbook.core.errors import UserError
-from hornbook.core.files import write_text
+from hornbook.core.files import write_json, write_text
 from hornbook.core.progress import short_number
 from hornbook.core.settings import parse, to_table
 from hornbook.model.config import ModelConfig
@@ -52,10 +52,26 @@ def show_funnel(run: Path) -> None:
     """Documents and bytes in and out of every data stage, with the reasons."""
     from hornbook.data.funnel import table
 
+    console.print(table(*_funnel(run)))
+
+
+def _funnel(run: Path) -> tuple[list[dict[str, Any]], float]:
+    """The facts of the data stages, and how many bytes a token has (0: not known yet)."""
     shards = read_manifest(run, "shards")
     per_token = shards["facts"]["train"]["bytes_per_token"] if shards else 0.0
-    stages = [m["facts"] for n in CURATION if (m := read_manifest(run, n))]
-    console.print(table(stages, per_token))
+    return [m["facts"] for n in CURATION if (m := read_manifest(run, n))], per_token
+
+
+def write_funnel(run: Path) -> None:
+    """Leave the funnel beside the stages, as ``funnel.json`` and as a picture."""
+    from hornbook.data.funnel import rows
+    from hornbook.report.build import draw_funnel
+
+    stages, per_token = _funnel(run)
+    told = {"rows": rows(stages, per_token), "stages": stages}
+    write_json(run / "funnel.json", told)
+    draw_funnel(run.name, stages, run / "funnel.svg")
+    console.print(Text(f"Drawn in {run / 'funnel.svg'}; counted in funnel.json."))
 
 
 def show_verdict(run: Path, as_json: bool) -> bool:

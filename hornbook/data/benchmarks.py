@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 import msgspec
+import xxhash
 
 from hornbook.core.errors import UserError
 from hornbook.data.read.compressed import BrokenStream, open_stream
@@ -37,6 +38,14 @@ def read_benchmarks(paths: tuple[str, ...], folder: str = "") -> list[Item]:
             raise UserError(f"data.decontaminate.benchmarks: {path} holds no text.")
         items += found
     return items
+
+
+def digest(items: list[Item]) -> str:
+    """Changes when an item does."""
+    state = xxhash.xxh3_128()
+    for item in items:
+        state.update(msgspec.json.encode((item.name, item.text)))
+    return state.hexdigest()
 
 
 def _files(path: Path) -> list[Path]:

@@ -16,16 +16,18 @@ from numba import njit
 
 from hornbook.core.progress import Progress
 from hornbook.data.arrow import column_texts, text_buffers
-from hornbook.data.benchmarks import Item, read_benchmarks
+from hornbook.data.benchmarks import Item, digest, read_benchmarks
 from hornbook.data.config import DecontaminateConfig
 from hornbook.data.documents import (
     Document,
-    DocumentWriter,
+    DocumentFile,
     count_documents,
+    documents_file,
     read_tables,
 )
 from hornbook.data.funnel import Tally
 from hornbook.data.shingles import shingle_hashes, slot_of, word_tables
+from hornbook.data.units import DocumentUnit, pass_over
 
 ITEM_CHARACTERS = 500  # of an item's text beside each document it was found in
 LISTED = pa.schema(
@@ -51,14 +53,39 @@ def decontaminate(
     items = read_benchmarks(config.benchmarks, config.benchmarks_folder)
     index = Index([item.text for item in items], config.ngram)
     common = index.leave_out_common(documents, config.max_documents)
+
+    def work(number: int, unit: DocumentUnit) -> dict[str, Any]:
+        return _search_unit(number, unit, items, index, config.min_share, out)
+
     tally = Tally("decontaminate")
     listed: list[dict[str, Any]] = []
-    with (
-        DocumentWriter(out) as writer,
-        Progress("decontaminate", count_documents(documents), "doc") as progress,
-    ):
-        for table in read_tables(documents):
-            found = index.search(column_texts(table), config.min_share)
+    with Progress("decontaminate", count_documents(documents), "doc") as progress:
+        for facts in pass_over(work, documents, out, progress, config, digest(items)):
+            tally.add(facts["tally"])
+            listed += facts["listed"]
+    pq.write_table(pa.Table.from_pylist(listed, LISTED), out / "contaminated.parquet")
+    return tally.facts(
+        items=len(items),
+        items_too_short=index.too_short,
+        items_hit=len({row["item"] for row in listed}),
+        common_ngrams=common,
+    )
+
+
+def _search_unit(
+    number: int,
+    unit: DocumentUnit,
+    items: list[Item],
+    index: "Index",
+    min_share: float,
+    out: Path,
+) -> dict[str, Any]:
+    """Write one unit's clean documents; returns its tally and a row for each other one."""
+    tally = Tally("decontaminate")
+    listed: list[dict[str, Any]] = []
+    with DocumentFile(documents_file(out, number)) as writer:
+        for table in unit.tables():
+            found = index.search(column_texts(table), min_share)
             clean = found["ngrams"] == 0
             kept = table.filter(pa.array(clean))
             tally.take_table(table)
@@ -69,14 +96,7 @@ def decontaminate(
                 item = items[found["item"][row]]
                 tally.drop(document, "holds benchmark text", note=item.name)
                 listed.append(_listed(document, item, found, row))
-            progress.advance(table.num_rows)
-    pq.write_table(pa.Table.from_pylist(listed, LISTED), out / "contaminated.parquet")
-    return tally.facts(
-        items=len(items),
-        items_too_short=index.too_short,
-        items_hit=len({row["item"] for row in listed}),
-        common_ngrams=common,
-    )
+    return {"tally": tally.facts(), "listed": listed}
 
 
 def _listed(

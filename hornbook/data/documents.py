@@ -5,11 +5,10 @@ one row group, whatever the size of the corpus.
 """
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,7 +29,6 @@ SCHEMA = pa.schema(
 )
 ROW_GROUP_BYTES = 16 << 20  # text per row group: what memory holds at a time
 ROW_GROUP_ROWS = 20_000
-FILE_BYTES = 1 << 30  # text per file: small enough to share out among workers
 
 
 @dataclass(frozen=True)
@@ -133,80 +131,6 @@ class DocumentFile:
             self._open.__exit__(kind, error, trace)
 
 
-class DocumentWriter:
-    """Writes documents into ``directory``, in files of about :data:`FILE_BYTES` of text.
-
-    A table is compressed and written while the next one is made.
-    """
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.documents = self.bytes = 0
-        self._files = 0
-        self._file: DocumentFile | None = None
-        self._pool = ThreadPoolExecutor(1)
-        self._writing: Future[None] | None = None
-
-    def __enter__(self) -> "DocumentWriter":
-        self.directory.mkdir(parents=True, exist_ok=True)
-        return self
-
-    def write(self, document: Document) -> None:
-        """Add one document."""
-        self._settled_file().write(document)
-        self._count(1, utf8_size(document.text))
-
-    def write_table(self, table: pa.Table) -> None:
-        """Add the rows of a table that has the columns of :data:`SCHEMA` (and maybe more)."""
-        if table.num_rows:
-            file = self._settled_file()
-            self._writing = self._pool.submit(file.write_table, table)
-            self._count(table.num_rows, int(text_sizes(table).sum()))
-
-    def _count(self, rows: int, size: int) -> None:
-        self.documents += rows
-        self.bytes += size
-
-    def _settled_file(self) -> DocumentFile:
-        """The file to write to, when the table before has been written."""
-        self._settle()
-        if self._file and self._file.written >= FILE_BYTES:
-            self._close(None, None, None)
-        if self._file is None:
-            path = documents_file(self.directory, self._files)
-            self._file = DocumentFile(path).__enter__()
-            self._files += 1
-        return self._file
-
-    def _settle(self) -> None:
-        writing, self._writing = self._writing, None
-        if writing:
-            writing.result()
-
-    def _close(self, *error: Any) -> None:
-        file, self._file = self._file, None
-        if file:
-            file.__exit__(*error)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            if kind is None:
-                self._settle()
-                if not self._files:
-                    self._settled_file()  # no documents at all is valid, and says so
-        except BaseException as failed:
-            kind, error, trace = type(failed), failed, failed.__traceback__
-            raise
-        finally:
-            self._pool.shutdown()
-            self._close(kind, error, trace)
-
-
 def document_files(directory: Path) -> list[Path]:
     """The Parquet files of a documents directory, in order."""
     files = sorted(directory.glob("documents-*.parquet"))
@@ -258,7 +182,8 @@ def read_texts(directory: Path) -> Iterator[str]:
 
 
 def write_documents(documents: Iterable[Document], directory: Path) -> None:
-    """Write all of ``documents`` into ``directory``."""
-    with DocumentWriter(directory) as writer:
+    """Write all of ``documents`` into ``directory``, as one file."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with DocumentFile(documents_file(directory, 0)) as writer:
         for document in documents:
             writer.write(document)

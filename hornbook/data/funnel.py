@@ -137,13 +137,16 @@ def _by_source(table: pa.Table) -> list[tuple[str, int, int]]:
     return [(row["source"], row["size_count"], row["size_sum"]) for row in sums]
 
 
-def rows(stages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def rows(
+    stages: list[dict[str, Any]], bytes_per_token: float = 0.0
+) -> list[dict[str, Any]]:
     """One plain row per stage, under it one per source where there are several, and one per
     reason that documents were dropped for.
 
     Each has ``stage, source, reason, documents, bytes, share``: for a stage what left it and
     the share of the first stage's bytes; for a source what of it is left; for a reason what
-    it took and its share of the stage's input.
+    it took and its share of the stage's input. With ``bytes_per_token`` they have ``tokens``,
+    as many as there would be.
     """
     first = next((stage["bytes_in"] for stage in stages if stage["bytes_in"]), 0)
     result = []
@@ -182,6 +185,9 @@ def rows(stages: list[dict[str, Any]]) -> list[dict[str, Any]]:
             }
             for reason, counts in stage["reasons"].items()
         ]
+    if bytes_per_token:
+        for row in result:
+            row["tokens"] = round(row["bytes"] / bytes_per_token)
     return result
 
 
@@ -192,14 +198,14 @@ def table(stages: list[dict[str, Any]], bytes_per_token: float = 0.0) -> Table:
     tokens = ("k tokens",) if bytes_per_token else ()
     for name in ("documents", "MB", *tokens, "share"):
         drawn.add_column(name, justify="right")
-    for row in rows(stages):
+    for row in rows(stages, bytes_per_token):
         dropped, sign = bool(row["reason"]), "−" if row["reason"] else ""
         label = f"  − {row['reason']}" if dropped else row["stage"]
         drawn.add_row(
             escape(f"  · {row['source']}" if row["source"] else label),
             f"{row['documents']:,}",
             f"{row['bytes'] / 1e6:,.2f}",
-            *[f"{row['bytes'] / bytes_per_token / 1e3:,.0f}" for _ in tokens],
+            *[f"{row['tokens'] / 1e3:,.0f}" for _ in tokens],
             f"{sign}{100 * row['share']:.1f} %",
             style="dim" if dropped or row["source"] else "",
         )

@@ -19,15 +19,7 @@ from hornbook.data.documents import (
     read_tables,
 )
 from hornbook.data.funnel import Tally
-from hornbook.data.units import (
-    THREADS,
-    UNIT_BYTES,
-    DocumentUnit,
-    basis,
-    document_units,
-    each_unit,
-    state_of,
-)
+from hornbook.data.units import DocumentUnit, pass_over
 
 SIDES = ("train", "validation")
 
@@ -49,14 +41,11 @@ def split(config: SplitConfig, documents: Path, out: Path) -> dict[str, Any]:
 
     total = count_documents(documents)
     with Progress("split", total=total, unit="doc") as progress:
-        units = document_units(documents)
-        of = basis(config, state_of(documents), UNIT_BYTES)
-        for facts, earlier in each_unit(work, units, out, THREADS, of):
+        for facts in pass_over(work, documents, out, progress, config):
             tally.add(facts["tally"])
             for side in SIDES:
                 for name, count in facts[side].items():
                     sides[side][name] += count
-            progress.advance(facts["tally"]["documents_in"], earlier=earlier)
     for side, counts in sides.items():
         if not counts["bytes"]:
             raise UserError(

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from hornbook import __version__
 from hornbook.core.files import fresh_directory, read_json, sync, write_json
+from hornbook.core.progress import Progress
 from hornbook.data.documents import SCHEMA, document_files
 from hornbook.data.engine import cores, ordered_map
 from hornbook.data.parquet import open_parquet, parquet_writer
@@ -64,6 +65,25 @@ def each_unit(
     yield from facts_up_to(None)
 
 
+def pass_over(
+    work: Work["DocumentUnit"],
+    documents: Path,
+    out: Path,
+    progress: Progress,
+    *settings: Any,
+) -> Iterator[dict[str, Any]]:
+    """One pass over a directory of documents, by units and on threads: the units' facts.
+
+    ``work``'s facts hold its ``tally``. ``settings`` is what it depends on besides the
+    documents.
+    """
+    of = basis(*settings, state_of(documents), UNIT_BYTES)
+    units = document_units(documents)
+    for facts, earlier in each_unit(work, units, out, THREADS, of):
+        progress.advance(facts["tally"]["documents_in"], earlier=earlier)
+        yield facts
+
+
 def basis(*parts: Any) -> str:
     """A digest of what must not have changed for earlier units to be of use."""
     encoded = msgspec.json.encode([__version__, *parts], order="sorted")
@@ -103,12 +123,18 @@ class DocumentUnit:
     """Some row groups of a documents directory: ``(file, number of the row group)``."""
 
     groups: tuple[tuple[Path, int], ...]
+    first: int  # the number of its first document, counted through the directory
 
     def tables(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
         """The documents as Arrow tables, in order."""
         for path, group in self.groups:
             with open_parquet(path) as file:
                 yield file.read_row_group(group, columns=columns).combine_chunks()
+
+    def table(self, columns: list[str]) -> pa.Table:
+        """The same as one table."""
+        empty = SCHEMA.empty_table().select(columns)
+        return pa.concat_tables([empty, *self.tables(columns)]).combine_chunks()
 
 
 def document_units(directory: Path) -> Iterator[DocumentUnit]:
@@ -117,7 +143,7 @@ def document_units(directory: Path) -> Iterator[DocumentUnit]:
     There is at least one, so that a stage without documents leaves a file that says so.
     """
     groups: list[tuple[Path, int]] = []
-    size = 0
+    size = first = rows = 0
     text = SCHEMA.get_field_index("text")
     for path in document_files(directory):
         with open_parquet(path) as file:
@@ -128,12 +154,13 @@ def document_units(directory: Path) -> Iterator[DocumentUnit]:
                 groups
                 and size + group.column(text).total_uncompressed_size > UNIT_BYTES
             ):
-                yield DocumentUnit(tuple(groups))
-                groups, size = [], 0
+                yield DocumentUnit(tuple(groups), first)
+                groups, size, first = [], 0, rows
             if group.num_rows:
+                rows += group.num_rows
                 groups.append((path, number))
                 size += group.column(text).total_uncompressed_size
-    yield DocumentUnit(tuple(groups))
+    yield DocumentUnit(tuple(groups), first)
 
 
 def write_numbers(out: Path, number: int, tables: list[pa.Table]) -> None:

@@ -15,12 +15,12 @@ import typst
 
 from hornbook.core.files import atomic_file, write_json
 from hornbook.report.checks import standard_checks
-from hornbook.report.facts import Facts, not_recorded, to_facts
+from hornbook.report.facts import Facts, FunnelStep, not_recorded, to_facts
 from hornbook.report.printable import for_print, visible
 from hornbook.report.recipe import recipe_tables
 from hornbook.report.series import thin
 
-TEMPLATE = Path(__file__).parent / "report.typ"
+TEMPLATES = Path(__file__).parent
 
 
 def write_report(facts: dict[str, Any], out: Path) -> None:
@@ -37,6 +37,16 @@ def write_report(facts: dict[str, Any], out: Path) -> None:
         handle.write(pdf)
 
 
+def draw_funnel(name: str, stages: list[dict[str, Any]], out: Path) -> None:
+    """Draw the funnel of the data ``stages`` (their facts) as ``out``, an SVG picture."""
+    steps = msgspec.convert(stages, list[FunnelStep], strict=False)
+    facts = for_print({"name": name, "funnel": msgspec.to_builtins(steps)})
+    picture = _compiler("funnel.typ", facts).compile(format="svg")
+    assert isinstance(picture, bytes)
+    with atomic_file(out) as handle:
+        handle.write(picture)
+
+
 def complete(facts: Facts) -> Facts:
     """The facts with the standard checks added and every curve thinned."""
     given = {check.id for check in facts.checks}
@@ -50,16 +60,19 @@ def complete(facts: Facts) -> Facts:
 
 def compile_report(facts: Facts) -> tuple[bytes, list[str]]:
     """The PDF and the compiler's warnings; a right template gives none."""
-    fonts = typst.Fonts(include_system_fonts=False)
-    compiler = typst.Compiler(
-        TEMPLATE,
-        root=TEMPLATE.parent,
-        font_paths=fonts,
-        sys_inputs={"facts": msgspec.json.encode(_printed(facts)).decode()},
-    )
+    compiler = _compiler("report.typ", _printed(facts))
     pdf, warnings = compiler.compile_with_warnings(format="pdf", timestamp=0)
     assert isinstance(pdf, bytes)
     return pdf, [warning.diagnostic for warning in warnings]
+
+
+def _compiler(template: str, facts: Any) -> typst.Compiler:
+    return typst.Compiler(
+        TEMPLATES / template,
+        root=TEMPLATES,
+        font_paths=typst.Fonts(include_system_fonts=False),
+        sys_inputs={"facts": msgspec.json.encode(facts).decode()},
+    )
 
 
 def _printed(facts: Facts) -> dict[str, Any]:

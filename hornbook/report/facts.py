@@ -63,6 +63,15 @@ class Skipped(Part):
     reason: str
 
 
+class SourceCounts(msgspec.Struct):
+    """What one source brought into a step of the curation, and what of it was left."""
+
+    documents_in: int
+    documents_out: int
+    bytes_in: int
+    bytes_out: int
+
+
 class FunnelStep(msgspec.Struct):
     """One step of the curation: what went in, what came out, why the rest did not.
 
@@ -79,6 +88,7 @@ class FunnelStep(msgspec.Struct):
     examples: dict[str, list[Specimen]] = {}
     skipped: list[Skipped] = []
     skipped_count: dict[str, int] = {}  # of all, listed or not, by reason
+    by_source: dict[str, SourceCounts] = {}
 
 
 class Tokenizer(Part):

@@ -16,7 +16,10 @@ import pytest
 from hornbook.pipeline import read_manifest
 
 ROOT = Path(__file__).parent.parent.parent
-STAGES = ("extract", "filter", "dedup", "split", "shards")
+STAGES = (
+    *("extract", "filter", "dedup", "classify", "decontaminate"),
+    *("split", "shards"),
+)
 # Small units, and other processes however little there is to do.
 CHILD = """
 import sys
@@ -38,6 +41,14 @@ path = {path}
 include = ["*.txt", "*.jsonl", "*.zst", "*.parquet", "*.png"]
 [data.filters]
 min_bytes = 300
+[data.dedup]
+lines = true
+min_repeat = 20
+[[data.classify]]
+model = "toxicity"
+max_score = 0.5
+[data.decontaminate]
+benchmarks = [{benchmark}]
 [data.split]
 holdout = 0.2
 [tokenizer]
@@ -86,7 +97,10 @@ def recipe(tmp_path_factory) -> Path:
         (folder / f"{number}.txt").write_text(text(200))
     (folder / "stray.png").write_bytes(b"\x89PNG\0")
     file = folder.parent / "mine.toml"
-    file.write_text(RECIPE.format(path=json.dumps(str(folder))))
+    benchmark = folder.parent / "benchmark.jsonl"
+    benchmark.write_text(json.dumps({"text": text(40)}))
+    places = {"path": folder, "benchmark": benchmark}
+    file.write_text(RECIPE.format(**{n: json.dumps(str(p)) for n, p in places.items()}))
     return file
 
 
@@ -153,12 +167,16 @@ def test_killed_between_units_and_at_random_moments(recipe, whole, tmp_path, wor
         f"extract.partial/units/{dice.randint(1, 12):06d}.json",
         f"extract.partial/units/{dice.randint(13, 25):06d}.json",
         f"filter.partial/units/{dice.randint(1, 20):06d}.json",
+        f"dedup.partial/scratch/signed/units/{dice.randint(1, 15):06d}.json",
+        f"dedup.partial/units/{dice.randint(1, 15):06d}.json",
+        f"classify.partial/units/{dice.randint(1, 10):06d}.json",
+        f"decontaminate.partial/units/{dice.randint(1, 10):06d}.json",
         "shards.partial/train/units/progress.json",
     ):
         process = start(recipe, tmp_path, workers)
         kill_when(process, run, path)
         seen |= {file.name for file in run.glob("*.partial")}
-    assert {"extract.partial", "filter.partial"} <= seen
+    assert {"extract.partial", "filter.partial", "dedup.partial"} <= seen
     process = start(recipe, tmp_path, workers)
     time.sleep(dice.uniform(0.5, 3))
     os.killpg(process.pid, signal.SIGKILL)

@@ -77,7 +77,7 @@ def test_units_of_documents_cover_them_in_order_whatever_their_size(
 
 
 def test_a_stage_without_documents_has_one_empty_unit(corpus):
-    assert list(document_units(corpus([]))) == [DocumentUnit(())]
+    assert list(document_units(corpus([]))) == [DocumentUnit((), 0)]
 
 
 def test_numbers_of_units_become_one_file(tmp_path):

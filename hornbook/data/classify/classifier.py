@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import xxhash
 from numba import njit
 
 from hornbook.core.errors import UserError
@@ -39,6 +40,11 @@ class Classifier:
         sums = np.zeros(len(texts))
         _sum_weights(buffer, offsets, *word_tables(), self.weights, sums)
         return _sigmoid(self.scale * sums + self.bias)
+
+    def digest(self) -> str:
+        """What changes when a text could get another score."""
+        numbers = np.array([self.bias, self.scale])
+        return xxhash.xxh3_128_hexdigest(self.weights.tobytes() + numbers.tobytes())
 
     def save(self, directory: Path) -> None:
         """Write ``weights.npy`` (float16) and ``card.json``."""

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from hornbook.core.errors import UserError
 from hornbook.core.progress import Progress
@@ -14,11 +13,12 @@ from hornbook.data.classify.classifier import Classifier
 from hornbook.data.config import ClassifyConfig
 from hornbook.data.documents import (
     Document,
-    DocumentWriter,
+    DocumentFile,
     count_documents,
-    read_tables,
+    documents_file,
 )
 from hornbook.data.funnel import Tally
+from hornbook.data.units import DocumentUnit, join_numbers, pass_over, write_numbers
 
 
 def classify(
@@ -35,27 +35,44 @@ def classify(
         raise UserError(
             "data.classify: two classifiers have one name; rename a folder."
         )
+
+    def work(number: int, unit: DocumentUnit) -> dict[str, Any]:
+        return _classify_unit(number, unit, models, configs, out)
+
+    tally = Tally("classify")
+    done = 0
+    of = configs, [model.digest() for model in models.values()]
+    with Progress("classify", count_documents(documents), "doc") as progress:
+        for facts in pass_over(work, documents, out, progress, *of):
+            tally.add(facts["tally"])
+            done += 1
+    join_numbers(out, done)
+    return tally.facts()
+
+
+def _classify_unit(
+    number: int,
+    unit: DocumentUnit,
+    models: dict[str, Classifier],
+    configs: tuple[ClassifyConfig, ...],
+    out: Path,
+) -> dict[str, Any]:
+    """Score one unit's documents; write those that stay, and all scores."""
     tally = Tally("classify")
     scored: list[pa.Table] = []
-    with (
-        DocumentWriter(out) as writer,
-        Progress("classify", count_documents(documents), "doc") as progress,
-    ):
-        for table in read_tables(documents):
+    with DocumentFile(documents_file(out, number)) as writer:
+        for table in unit.tables():
             texts = column_texts(table)
             scores = {name: model.score(texts) for name, model in models.items()}
             refused = _refused(scores, configs)
-            sizes = text_sizes(table)
             kept = table.filter(pa.array(refused < 0))
             tally.take_table(table)
             tally.keep_table(kept)
             writer.write_table(kept)
             scored.append(pa.table({"id": table["id"], **scores}))
-            _count(table, scores, refused, sizes, tally)
-            progress.advance(table.num_rows)
-    if scored:
-        pq.write_table(pa.concat_tables(scored), out / "statistics.parquet")
-    return tally.facts()
+            _count(table, scores, refused, tally)
+    write_numbers(out, number, scored)
+    return {"tally": tally.facts()}
 
 
 def _refused(
@@ -75,10 +92,9 @@ def _count(
     table: pa.Table,
     scores: dict[str, np.ndarray],
     refused: np.ndarray,
-    sizes: np.ndarray,
     tally: Tally,
 ) -> None:
-    names = list(scores)
+    names, sizes = list(scores), text_sizes(table)
     for row in np.flatnonzero(refused >= 0).tolist():
         name = names[refused[row]]
         reason = f"{name} score"

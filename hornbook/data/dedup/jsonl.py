@@ -85,7 +85,7 @@ def _read_sets(reader: Reader, places: np.ndarray, sets: ShingleSets) -> None:
         for some in np.split(in_file, np.flatnonzero(np.diff(batch)) + 1):
             if len(some):
                 texts, offsets, _ = reader.at(file, places[some])
-                sets.add(some, texts, offsets, np.arange(len(some)))
+                sets.add(some, *sets.of(texts, offsets, np.arange(len(some))))
 
 
 def _copy(source: Path, target: Path, places: np.ndarray) -> None:

@@ -10,6 +10,7 @@ cuts.parquet        per document that lost passages: ``doc``, the bytes of each 
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,10 @@ from hornbook.core.progress import Progress
 from hornbook.data.arrow import column_texts, text_sizes
 from hornbook.data.dedup.passages import KINDS, Passages
 from hornbook.data.dedup.signatures import Signed, id_of
-from hornbook.data.documents import Document, DocumentWriter, read_tables
+from hornbook.data.documents import Document, DocumentFile, documents_file
 from hornbook.data.funnel import Tally
+from hornbook.data.parquet import parquet_writer
+from hornbook.data.units import DocumentUnit, join_numbers, pass_over, write_numbers
 
 
 @dataclass
@@ -46,48 +49,71 @@ class Writer:
     def __init__(
         self, duplicates: Duplicates, passages: Passages | None, min_left: int
     ) -> None:
-        self.tally = Tally("dedup")
         self._duplicates, self._passages = duplicates, passages
         self._min_left = min_left
-        self._cuts: list[pa.Table] = []
         self.written = duplicates.stays  # without those of which too little is left
 
-    def write(self, documents: Path, out: Path, progress: Progress) -> dict[str, Any]:
-        """One pass over ``documents``; returns the funnel facts."""
-        start = 0
-        with DocumentWriter(out) as writer:
-            for table in read_tables(documents):
+    def write(
+        self, documents: Path, out: Path, progress: Progress, *settings: Any
+    ) -> dict[str, Any]:
+        """One pass over ``documents``, by units; returns the funnel facts.
+
+        ``settings`` is what the duplicates were found with.
+        """
+        tally, done = Tally("dedup"), 0
+        work = partial(self._write_unit, out)
+        for facts in pass_over(work, documents, out, progress, *settings):
+            tally.add(facts["tally"])
+            self.written[facts["too_short"]] = False
+            done += 1
+        join_numbers(out, done, "cuts.parquet")
+        cuts = pq.read_table(out / "cuts.parquet").sort_by("doc")
+        with parquet_writer(out / "cuts.parquet", cuts.schema) as writer:
+            writer.write_table(cuts)
+        return tally.facts(cut_bytes={k: _sum(cuts, k) for k in KINDS})
+
+    def _write_unit(self, out: Path, number: int, unit: DocumentUnit) -> dict[str, Any]:
+        """The documents of one unit that stay; which others were cut too short."""
+        tally, start = Tally("dedup"), unit.first
+        cuts, too_short = [_cuts([], {}, [])], []
+        with DocumentFile(documents_file(out, number)) as writer:
+            for table in unit.tables():
                 here = np.arange(start, start + table.num_rows)
                 stays = self.written[here]
-                self.tally.take_table(table)
+                tally.take_table(table)
                 for row in np.flatnonzero(~stays).tolist():
-                    self._drop_duplicate(table, row, start + row)
-                left = self._without_passages(
-                    table.filter(pa.array(stays)), here[stays]
-                )
-                self.tally.keep_table(left)
+                    self._drop_duplicate(tally, table, row, start + row)
+                left = table.filter(pa.array(stays))
+                if self._passages:
+                    left, cut, short = self._cut(tally, left, here[stays])
+                    cuts.append(cut)
+                    too_short += short
+                tally.keep_table(left)
                 writer.write_table(left)
                 start += table.num_rows
-                progress.advance(table.num_rows)
-        cuts = pa.concat_tables([_cuts([], {}, []), *self._cuts]).sort_by("doc")
-        pq.write_table(cuts, out / "cuts.parquet", compression="zstd")
-        return self.tally.facts(cut_bytes={k: _sum(cuts, k) for k in KINDS})
+        write_numbers(out, number, [pa.concat_tables(cuts)])
+        return {"tally": tally.facts(), "too_short": too_short}
 
-    def _drop_duplicate(self, table: pa.Table, row: int, d: int) -> None:
+    def _drop_duplicate(self, tally: Tally, table: pa.Table, row: int, d: int) -> None:
         reason = "exact duplicate" if self._duplicates.exact[d] else "near duplicate"
-        if self.tally.needs_example(reason):
+        if tally.needs_example(reason):
             kept = id_of(self._duplicates.ids[self._duplicates.kept[d]])
             note = f"kept {kept}, Jaccard {self._duplicates.similarity[d]:.2f}"
             document = Document(**table.slice(row, 1).to_pylist()[0])
-            self.tally.drop(document, reason, note)
+            tally.drop(document, reason, note)
         else:
             size = len(table.column("text")[row].as_buffer())
-            self.tally.count_dropped(reason, size)
+            tally.count_dropped(reason, size)
 
-    def _without_passages(self, table: pa.Table, here: np.ndarray) -> pa.Table:
-        """Cut what better documents have; what is then too short goes as a whole."""
-        if self._passages is None or not table.num_rows:
-            return table
+    def _cut(
+        self, tally: Tally, table: pa.Table, here: np.ndarray
+    ) -> tuple[pa.Table, pa.Table, list[int]]:
+        """Cut what better documents have; what is then too short goes as a whole.
+
+        Returns what is left, a row for each document that was cut, and the numbers of those
+        that went.
+        """
+        assert self._passages
         texts, lost = self._passages.cut(column_texts(table), here)
         column = table.schema.get_field_index("text")
         table = table.set_column(column, "text", texts)
@@ -95,13 +121,12 @@ class Writer:
         ids = table.column("id").to_pylist()
         rows = np.flatnonzero(touched)
         lost = {kind: bytes_[rows] for kind, bytes_ in lost.items()}
-        self._cuts.append(_cuts([ids[row] for row in rows], lost, sizes[rows]))
+        cuts = _cuts([ids[row] for row in rows], lost, sizes[rows])
         short = touched & (sizes < self._min_left)
-        self.written[here[short]] = False
         for row in np.flatnonzero(short).tolist():
             document = Document(**table.slice(row, 1).to_pylist()[0])
-            self.tally.drop(document, "too little left", f"{sizes[row]} bytes")
-        return table.filter(pa.array(~short))
+            tally.drop(document, "too little left", f"{sizes[row]} bytes")
+        return table.filter(pa.array(~short)), cuts, here[short].tolist()
 
 
 def _cuts(ids: Any, lost: dict[str, np.ndarray], left: Any) -> pa.Table:

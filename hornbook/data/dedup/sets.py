@@ -32,15 +32,14 @@ class ShingleSets:
         self._file = open(self._path, "wb")
         return self
 
-    def add(
-        self,
-        places: np.ndarray,
-        buffer: np.ndarray,
-        offsets: np.ndarray,
-        texts: np.ndarray,
-    ) -> None:
-        """Add the sets of the ``texts`` (indices into ``offsets``) as numbers ``places``."""
-        flat, ends = flat_sets(buffer, offsets, texts, self._ngram)
+    def of(
+        self, buffer: np.ndarray, offsets: np.ndarray, texts: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The sets of the ``texts`` (indices into ``offsets``), for :meth:`add`."""
+        return flat_sets(buffer, offsets, texts, self._ngram)
+
+    def add(self, places: np.ndarray, flat: np.ndarray, ends: np.ndarray) -> None:
+        """Add sets, which stand end to end in ``flat``, as numbers ``places``."""
         self.starts[places] = self._written + ends[:-1]
         self.sizes[places] = np.diff(ends)
         self._file.write(flat.data)

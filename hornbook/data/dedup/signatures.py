@@ -7,18 +7,21 @@ compared with it (``against``) without reading its texts again.
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import xxhash
 
-from hornbook.core.files import read_json, write_json
+from hornbook.core.files import atomic_file, read_json, write_json
 from hornbook.core.progress import Progress
 from hornbook.data.arrow import column_texts, text_buffers
 from hornbook.data.dedup.earlier_runs import documents_of
 from hornbook.data.dedup.minhash import band_keys
 from hornbook.data.dedup.presets import Lsh
-from hornbook.data.documents import count_documents, read_tables
+from hornbook.data.documents import count_documents
+from hornbook.data.funnel import Tally
+from hornbook.data.units import DocumentUnit, pass_over
 
 ARRAYS = ("ids", "digests", "sizes", "shingles")  # stored whole, one file each
 VERSION = 1  # of the hashes: one more whenever the same text would get other keys
@@ -37,32 +40,65 @@ class Signed:
     names: list[str]
 
 
-def sign(settings: Lsh, documents: Path, progress: Progress, keys: Path) -> Signed:
-    """One pass over the texts; the band keys go into the file ``keys`` (.npy)."""
+def sign(settings: Lsh, documents: Path, progress: Progress, folder: Path) -> Signed:
+    """One pass over the texts, by units that stay in ``folder`` should it be cut off.
+
+    The band keys of all go into ``folder/keys.npy``.
+    """
+
+    def work(number: int, unit: DocumentUnit) -> dict[str, Any]:
+        return _sign_unit(settings, number, unit, folder)
+
     total = count_documents(documents)
+    done = list(pass_over(work, documents, folder, progress, VERSION, settings))
     signed = Signed(
         np.empty((total, 2), np.uint64),
         np.empty((total, 2), np.uint64),
         np.empty(total, np.int64),
-        np.zeros(total, np.int64),
-        _array_in_file(keys, (settings.bands, total)),
+        np.empty(total, np.int64),
+        _array_in_file(folder / "keys.npy", (settings.bands, total)),
         np.empty(total, np.int32),
-        [],
+        list(dict.fromkeys(name for facts in done for name in facts["names"])),
     )
     start = 0
-    for table in read_tables(documents, ["id", "source", "text"]):
-        here = slice(start, start + table.num_rows)
-        buffer, offsets = text_buffers(column_texts(table))
-        signed.ids[here] = _numbers("".join(table.column("id").to_pylist()))
-        signed.digests[here] = text_digests(buffer, offsets)
-        signed.sizes[here] = np.diff(offsets)
-        signed.sources[here] = _codes(table.column("source"), signed.names)
-        signed.keys[:, here], signed.shingles[here] = band_keys(
-            buffer, offsets, settings.ngram, settings.bands, settings.rows
-        )
-        start += table.num_rows
-        progress.advance(table.num_rows)
+    for number, facts in enumerate(done):
+        stop = start + facts["tally"]["documents_in"]
+        with np.load(_unit_file(folder, number), allow_pickle=False) as unit:
+            for name in ARRAYS:
+                getattr(signed, name)[start:stop] = unit[name]
+            signed.keys[:, start:stop] = unit["keys"]
+            known = [signed.names.index(name) for name in facts["names"]]
+            signed.sources[start:stop] = np.array(known, np.int32)[unit["sources"]]
+        start = stop
     return signed
+
+
+def _sign_unit(
+    settings: Lsh, number: int, unit: DocumentUnit, folder: Path
+) -> dict[str, Any]:
+    """Note what there is to note about one unit's documents, in a file of its own."""
+    table, names = unit.table(["id", "source", "text"]), []
+    tally = Tally("sign")
+    tally.take_table(table)
+    buffer, offsets = text_buffers(column_texts(table))
+    keys, shingles = band_keys(
+        buffer, offsets, settings.ngram, settings.bands, settings.rows
+    )
+    with atomic_file(_unit_file(folder, number)) as handle:
+        np.savez(
+            handle,
+            ids=_numbers("".join(table.column("id").to_pylist())),
+            digests=text_digests(buffer, offsets),
+            sizes=np.diff(offsets),
+            shingles=shingles,
+            keys=keys,
+            sources=_codes(table.column("source"), names),
+        )
+    return {"tally": tally.facts(), "names": names}
+
+
+def _unit_file(folder: Path, number: int) -> Path:
+    return folder / f"signed-{number:06d}.npz"
 
 
 def _array_in_file(path: Path, shape: tuple[int, int]) -> np.ndarray:

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from hornbook.core.files import fresh_directory
 from hornbook.core.progress import Progress
 from hornbook.data.arrow import column_texts, text_buffers
 from hornbook.data.config import DedupConfig
@@ -23,8 +22,9 @@ from hornbook.data.dedup.presets import Lsh, lsh
 from hornbook.data.dedup.ranking import first_copies, rank, ranks_of
 from hornbook.data.dedup.results import Duplicates, Writer, write_pairs
 from hornbook.data.dedup.sets import ShingleSets
-from hornbook.data.dedup.signatures import Signed, earlier, save, sign
-from hornbook.data.documents import count_documents, read_tables
+from hornbook.data.dedup.signatures import VERSION, Signed, earlier, save, sign
+from hornbook.data.documents import count_documents
+from hornbook.data.units import THREADS, DocumentUnit, document_units, state_of
 
 
 def dedup(config: DedupConfig, documents: Path, out: Path) -> dict[str, Any]:
@@ -39,14 +39,14 @@ def dedup(config: DedupConfig, documents: Path, out: Path) -> dict[str, Any]:
         return _copy(documents, out)
     settings = lsh(config)
     folders = [documents, *(documents_of(Path(run)) for run in config.against)]
-    scratch = fresh_directory(out / "scratch")
+    scratch = out / "scratch"
     total = count_documents(documents)
     every = sum(map(count_documents, folders))
     with Progress("dedup", total=2 * every + total, unit="doc") as progress:
-        signed = [sign(settings, documents, progress, scratch / "keys.npy")]
-        for run in config.against:
-            keys = scratch / f"keys-{len(signed)}.npy"
-            signed.append(earlier(settings, Path(run), progress, keys))
+        signed = [sign(settings, documents, progress, scratch / "signed")]
+        for number, run in enumerate(config.against):
+            folder = scratch / f"signed-{number}"
+            signed.append(earlier(settings, Path(run), progress, folder))
         order = rank(config, signed)
         duplicates = _find(settings, folders, signed, order, scratch, progress)
         passages = None
@@ -55,7 +55,8 @@ def dedup(config: DedupConfig, documents: Path, out: Path) -> dict[str, Any]:
             size = sum(int(one.sizes.sum()) for one in signed)
             passages = Passages(config, folders, ranks, size)
         writer = Writer(duplicates, passages, config.min_left)
-        facts = writer.write(documents, out, progress)
+        states = [state_of(folder) for folder in folders]
+        facts = writer.write(documents, out, progress, VERSION, config, states)
     write_pairs(duplicates, signed, list(config.against), out)
     written = np.flatnonzero(writer.written[:total])
     save(signed[0], settings, written, out / "signatures")
@@ -70,7 +71,7 @@ def _copy(documents: Path, out: Path) -> dict[str, Any]:
         np.arange(total), np.ones(total), np.zeros(total, bool), np.zeros((total, 2))
     )
     with Progress("dedup", total=total, unit="doc") as progress:
-        return Writer(everything, None, 0).write(documents, out, progress)
+        return Writer(everything, None, 0).write(documents, out, progress, "off")
 
 
 def _find(
@@ -115,12 +116,21 @@ def _read_sets(
     """Second pass: the shingle sets of the candidates, numbered by their rank."""
     place = np.full(documents, -1, np.int64)
     place[ranked] = np.arange(len(ranked))
-    start = 0
-    for folder in folders:
-        for table in read_tables(folder, ["text"]):
-            here = place[start : start + table.num_rows]
-            texts = np.flatnonzero(here >= 0)
-            if len(texts):
-                sets.add(here[texts], *text_buffers(column_texts(table)), texts)
-            start += table.num_rows
-            progress.advance(table.num_rows)
+
+    def work(task: tuple[int, DocumentUnit]) -> tuple[int, np.ndarray, Any]:
+        start, unit = task
+        table = unit.table(["text"])
+        here = place[start + unit.first :][: table.num_rows]
+        texts = np.flatnonzero(here >= 0)
+        buffers = text_buffers(column_texts(table))
+        return table.num_rows, here[texts], sets.of(*buffers, texts)
+
+    starts = np.cumsum([0, *map(count_documents, folders)])[:-1].tolist()
+    tasks = (
+        (start, unit)
+        for start, folder in zip(starts, folders, strict=True)
+        for unit in document_units(folder)
+    )
+    for rows, places, found in THREADS(work, tasks):
+        sets.add(places, *found)
+        progress.advance(rows)

@@ -36,17 +36,7 @@ from hornbook.data.filter.measures import (
 from hornbook.data.filter.pagelines import prose_lines
 from hornbook.data.filter.rules import Rule, decide, rules, with_preset
 from hornbook.data.funnel import Tally
-from hornbook.data.units import (
-    THREADS,
-    UNIT_BYTES,
-    DocumentUnit,
-    basis,
-    document_units,
-    each_unit,
-    join_numbers,
-    state_of,
-    write_numbers,
-)
+from hornbook.data.units import DocumentUnit, join_numbers, pass_over, write_numbers
 
 
 def filter_documents(
@@ -72,12 +62,9 @@ def filter_documents(
     cuts: list[dict[str, Any]] = []
     done = 0
     with Progress("filter", count_documents(documents), "doc") as progress:
-        units = document_units(documents)
-        of = basis(config, state_of(documents), UNIT_BYTES)
-        for unit, before in each_unit(work, units, out, THREADS, of):
+        for unit in pass_over(work, documents, out, progress, config):
             tally.add(unit["tally"])
             cuts += unit["cuts"]
-            progress.advance(unit["tally"]["documents_in"], earlier=before)
             done += 1
     join_numbers(out, done)
     return tally.facts(**facts, **_cut_facts(cuts))

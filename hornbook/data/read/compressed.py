@@ -26,9 +26,10 @@ class BrokenStream(Exception):
 
 
 def open_stream(handle: IO[bytes]) -> io.BufferedIOBase:
-    """The decompressed bytes of a file, by what its first bytes say it is."""
+    """The decompressed bytes of a file from here on, by what the first of them say it is."""
+    start = handle.tell()
     magic = handle.read(4)
-    handle.seek(0)
+    handle.seek(start)
     if magic.startswith(GZIP):
         return io.BufferedReader(GzipStream(handle), CHUNK)
     codec = {ZSTD: "zstd", LZ4: "lz4"}.get(magic)
@@ -74,12 +75,13 @@ class GzipStream(io.RawIOBase):
     def __init__(self, handle: IO[bytes]) -> None:
         self._handle = handle
         self._input = b""  # read from the file but not decompressed
-        self._consumed = 0  # bytes of the file before self._input
+        self.first = handle.tell()  # where the first member begins in the file
+        self._consumed = self.first  # the place in the file of self._input
         self._member: Any = None
         self.began = False  # did the last bytes read begin a member?
-        self.start = 0  # where the member read last begins in the file
+        self.start = self.first  # where the member read last begins
         self._came_out = 0  # bytes, since the last damage
-        self._behind_damage = 0
+        self._behind_damage = self.first
 
     def readable(self) -> bool:
         """Always: this is a stream to read."""

@@ -1,6 +1,7 @@
 """Large files in parts, so that many workers share one file and a kill costs little of it.
 
-Lines are cut at line ends, Parquet files between row groups. Where a part begins depends on
+Lines are cut at line ends, Parquet files between row groups, web archives between records
+that are compressed one by one. Where a part begins depends on
 the file alone. A compressed file has no places to begin at, so it is decompressed here, and
 its parts hold the bytes.
 """
@@ -14,17 +15,25 @@ from typing import IO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hornbook.data.config import FilesSource, HubSource, Source
+from hornbook.data.config import (
+    CommonCrawlSource,
+    CrawlSource,
+    FilesSource,
+    HubSource,
+    Source,
+)
 from hornbook.data.read.compressed import BrokenStream, open_stream
 from hornbook.data.read.formats import COMPRESSED, MAX_LINE_BYTES, bounded_lines
 from hornbook.data.read.sources import Skip, SourceFile, open_regular
+from hornbook.data.web.warc import next_record
 
 BLOCK = 1 << 20
+CUT = FilesSource | HubSource | CrawlSource | CommonCrawlSource
 
 
 @dataclass(frozen=True)
 class Span(SourceFile):
-    """Some lines of a file: ``start:stop`` of its bytes."""
+    """Some lines or records of a file: ``start:stop`` of its bytes."""
 
     start: int = 0
     stop: int = 0
@@ -39,18 +48,27 @@ class Span(SourceFile):
 
 
 class _Section(io.RawIOBase):
-    """The bytes of a file within a span."""
+    """The bytes of a file within a span; its places are those in the file."""
 
     def __init__(self, handle: IO[bytes], span: Span) -> None:
-        self._handle, self._left = handle, span.size()
+        self._handle, self._stop = handle, span.stop
         handle.seek(span.start)
 
     def readable(self) -> bool:
         return True
 
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._handle.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._handle.tell()
+
     def readinto(self, target) -> int:
-        data = self._handle.read(min(len(target), self._left))
-        self._left -= len(data)
+        left = max(self._stop - self._handle.tell(), 0)
+        data = self._handle.read(min(len(target), left))
         target[: len(data)] = data
         return len(data)
 
@@ -94,15 +112,14 @@ def cut_file(
     ``unpack`` says whether that is worth decompressing the file here.
     """
     try:
-        if (
-            not isinstance(source, FilesSource | HubSource)
-            or found.size() <= unit_bytes // 4
-        ):
+        if not isinstance(source, CUT) or found.size() <= unit_bytes // 4:
             yield found
             return
         suffixes = [suffix.lower() for suffix in Path(found.path).suffixes]
         with found.open() as handle:
-            if suffixes[-1:] == [".jsonl"]:
+            if isinstance(source, CrawlSource | CommonCrawlSource):
+                yield from _records(found, handle, unit_bytes)
+            elif suffixes[-1:] == [".jsonl"]:
                 yield from _spans(found, handle, unit_bytes)
             elif suffixes[-1:] == [".parquet"]:
                 yield from _row_groups(found, handle, unit_bytes)
@@ -133,6 +150,18 @@ def _spans(found: SourceFile, handle: IO[bytes], unit_bytes: int) -> Iterator[Sp
             start, first, lines = stop, first + lines, 0
     if stop > start:
         yield Span(**_names(found), first=first, start=start, stop=stop)
+
+
+def _records(
+    found: SourceFile, handle: IO[bytes], unit_bytes: int
+) -> Iterator[SourceFile]:
+    """Cut where a record's gzip member begins; whole where there is no such place."""
+    start, size = 0, found.size()
+    while start < size:
+        stop = next_record(handle, start + unit_bytes) or size
+        whole = (start, stop) == (0, size)
+        yield found if whole else Span(**_names(found), start=start, stop=stop)
+        start = stop
 
 
 def _pieces(

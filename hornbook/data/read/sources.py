@@ -109,7 +109,10 @@ def probe(config: DataConfig) -> dict[str, Any]:
 
 
 def check_names(config: DataConfig) -> None:
-    """Refuse two sources of one name: their documents could not be told apart."""
+    """Refuse two sources of one name, whose documents could not be told apart.
+
+    And an order of sources with one that is not there.
+    """
     names = [source_name(source) for source in config.sources]
     if not names:
         raise UserError("The recipe names no [[data.sources]].")
@@ -117,6 +120,12 @@ def check_names(config: DataConfig) -> None:
         if names.count(name) > 1:
             raise UserError(
                 f"Two data.sources are named '{name}'; give one of them another 'name'."
+            )
+    for name in config.dedup.source_order:
+        if name not in names:
+            raise UserError(
+                f"data.dedup.source_order names '{name}', and no source goes by that name; "
+                f"there are {', '.join(names)}."
             )
 
 

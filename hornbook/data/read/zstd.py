@@ -14,8 +14,9 @@ DICTIONARY_FRAME = 0x5D
 
 def refuse_dictionary(handle: IO[bytes]) -> None:
     """Raise :class:`BrokenStream` for a file that a dictionary was used for."""
+    start = handle.tell()
     head = handle.read(18)
-    handle.seek(0)
+    handle.seek(start)
     advice = "unpack it with the program zstd first"
     if head[1:4] == SKIPPABLE and head[0] & 0xF0 == 0x50:
         what = (

@@ -1,6 +1,7 @@
 """Crawl archives to pages: which records hold a document, and what was skipped of the rest."""
 
 from collections.abc import Iterator
+from itertools import groupby
 from typing import IO
 
 from hornbook.data.read.sources import Note, Skip
@@ -16,16 +17,17 @@ SILENT = ("request", "warcinfo", "revisit", "dnsinfo")  # never hold a page
 def read_crawl(
     path: str, handle: IO[bytes], wat_titles: bool, skip: Skip, note: Note
 ) -> Iterator[tuple[str, str, bool]]:
-    """``(path:number, text, is it HTML?)`` of each record that holds a page.
+    """``(place, text, is it HTML?)`` of each record that holds a page.
 
+    A place is ``path:number``; in a gzip file ``path@offset``, where the record's member
+    begins, and ``path@offset:number`` for the later ones of a member.
     Requests, archive headers and revisits are passed over; every other record without a
     page is skipped with its reason. ``note`` hears each page's url. Of WAT records, which
     hold no page, ``wat_titles`` takes title and description.
     """
-    for number, record in enumerate(read_records(path, handle, skip)):
+    for place, record in _places(path, read_records(path, handle, skip)):
         if record.kind in SILENT:
             continue
-        place = f"{path}:{number}"
         try:
             text, is_html = _page(record, wat_titles)
         except (BadRecord, BadPage) as error:
@@ -34,6 +36,14 @@ def read_crawl(
         if record.url:
             note(place, {"url": record.url})
         yield place, text, is_html
+
+
+def _places(path: str, records: Iterator[Record]) -> Iterator[tuple[str, Record]]:
+    for member, same in groupby(records, key=lambda record: record.member):
+        start = path if member is None else f"{path}@{member}"
+        for number, record in enumerate(same):
+            first = number == 0 and member is not None
+            yield start if first else f"{start}:{number}", record
 
 
 def _page(record: Record, wat_titles: bool) -> tuple[str, bool]:

@@ -5,16 +5,23 @@ record at most is in memory. The formats: ISO 28500 (WARC), Internet Archive's A
 """
 
 import io
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO
 
-from hornbook.data.read.compressed import BrokenStream, GzipStream, open_stream
+from hornbook.data.read.compressed import (
+    GZIP,
+    BrokenStream,
+    GzipStream,
+    open_stream,
+)
 from hornbook.data.read.sources import Skip
 
 MAX_LINE = 1 << 16
 MAX_HEADERS = 1000
 MAX_RECORD_BYTES = 64 << 20
+SEARCHED = 1 << 20  # bytes at a time
 
 
 @dataclass(frozen=True)
@@ -25,6 +32,7 @@ class Record:
     url: str
     headers: dict[str, str]
     payload: bytes
+    member: int | None = None  # where its gzip member begins in the file
 
 
 class BadRecord(Exception):
@@ -52,6 +60,32 @@ def read_records(path: str, handle: IO[bytes], skip: Skip) -> Iterator[Record]:
         yield record
 
 
+def next_record(handle: IO[bytes], place: int) -> int | None:
+    """Where the first gzip member at ``place`` or behind it begins that holds a record."""
+    tail = b""
+    handle.seek(place)
+    while block := handle.read(SEARCHED):
+        data = tail + block
+        start = handle.tell() - len(data)
+        at = data.find(GZIP)
+        while at >= 0:
+            if _holds_record(handle, start + at):
+                return start + at
+            at = data.find(GZIP, at + 1)
+        handle.seek(start + len(data))
+        tail = data[1 - len(GZIP) :]
+    return None
+
+
+def _holds_record(handle: IO[bytes], place: int) -> bool:
+    handle.seek(place)
+    try:
+        head = zlib.decompressobj(wbits=31).decompress(handle.read(1 << 10), 5)
+    except zlib.error:
+        return False
+    return head == b"WARC/"
+
+
 def _peek(stream: io.BufferedIOBase) -> bytes:
     try:
         return stream.peek(16)  # type: ignore[attr-defined]
@@ -64,6 +98,12 @@ def _place(stream: io.BufferedIOBase, handle: IO[bytes]) -> int:
     return raw.place if isinstance(raw, GzipStream) else handle.tell()
 
 
+def _member(stream: io.BufferedIOBase) -> int | None:
+    """Where the gzip member begins that the line just read came from."""
+    raw = getattr(stream, "raw", None)
+    return raw.start if isinstance(raw, GzipStream) else None
+
+
 def _after_damage(
     stream: io.BufferedIOBase, broken_data: bool, arc: bool
 ) -> io.BufferedIOBase | None:
@@ -72,7 +112,7 @@ def _after_damage(
         return stream
     raw = getattr(stream, "raw", None)
     # Where all is one member, or this is the first, later records are in plain sight.
-    whole = isinstance(raw, GzipStream) and raw.start == 0
+    whole = isinstance(raw, GzipStream) and raw.start == raw.first
     if isinstance(raw, GzipStream) and (broken_data or arc or not whole):
         stream.detach()  # else the old reader closes the file when it goes
         return io.BufferedReader(raw, 1 << 16) if raw.resync() else None
@@ -94,11 +134,12 @@ def _warc_record(stream: io.BufferedIOBase) -> Record | None:
         return None
     if not version.startswith("WARC/"):
         raise BadRecord(f"a record begins with {version[:40]!r}, not WARC/1.x")
+    member = _member(stream)
     headers = read_headers(stream)
     kind = headers.get("warc-type", "")
     payload = _payload(stream, headers.get("content-length", ""))
     url = headers.get("warc-target-uri", "").strip("<>")
-    return Record(kind, url, headers, payload)
+    return Record(kind, url, headers, payload, member)
 
 
 def _arc_record(stream: io.BufferedIOBase) -> Record | None:
@@ -111,7 +152,8 @@ def _arc_record(stream: io.BufferedIOBase) -> Record | None:
     url, _, date, content_type, length = fields
     headers = {"content-type": content_type, "warc-date": date}
     kind = "warcinfo" if url.startswith("filedesc:") else "response"
-    return Record(kind, url, headers, _payload(stream, length))
+    member = _member(stream)
+    return Record(kind, url, headers, _payload(stream, length), member)
 
 
 def _line(stream: io.BufferedIOBase, blank_allowed: bool = False) -> str:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from hornbook.core.errors import UserError
 from hornbook.data import documents as docs
+from hornbook.data import units
 from hornbook.data.config import DedupConfig
 from hornbook.data.dedup import signatures
 from hornbook.data.dedup.stage import dedup
@@ -202,7 +203,8 @@ def test_memory_does_not_grow_with_the_shingles_of_candidates(tmp_path):
 
     peak(20)  # compiles
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(docs, "ROW_GROUP_BYTES", 1 << 19)
+        patch.setattr(docs, "ROW_GROUP_BYTES", 1 << 17)
+        patch.setattr(units, "UNIT_BYTES", 1 << 17)
         sizes = [peak(n) for n in (100, 200, 400)]
     growth = [
         (b - a) / n for (a, b), n in zip(pairwise(sizes), (100, 200), strict=True)

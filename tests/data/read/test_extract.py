@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from hornbook.core.errors import UserError
-from hornbook.data.config import DataConfig, FilesSource, StdlibSource
+from hornbook.data.config import DataConfig, DedupConfig, FilesSource, StdlibSource
 from hornbook.data.documents import read_documents, read_texts
 from hornbook.data.read import extract as module
 from hornbook.data.read import formats
@@ -150,6 +150,15 @@ def test_two_sources_of_one_name_are_refused(folder):
     twice = DataConfig(sources=(FilesSource(path=str(folder)),) * 2)
     with pytest.raises(UserError, match="named 'texts'"):
         probe(twice)
+
+
+def test_an_order_of_sources_names_only_those_there_are(folder):
+    settings = DataConfig(
+        sources=(FilesSource(path=str(folder)),),
+        dedup=DedupConfig(keep="best-source", source_order=("texts", "boks")),
+    )
+    with pytest.raises(UserError, match=r"'boks'.*there are texts"):
+        probe(settings)
 
 
 def test_the_probe_changes_with_the_files_and_only_with_them(folder):

@@ -74,7 +74,7 @@ def test_files_of_a_crawl_become_documents(crawl, source, tmp_path):
         f"Text {n} of archive {a}." for a in range(2) for n in range(3)
     ]
     host = crawl.url.removeprefix("http://").replace(":", "%3A")
-    assert found[0].path == f"{host}/{crawl.paths[0]}:0"
+    assert found[0].path == f"{host}/{crawl.paths[0]}@0"
     assert found[0].source == CRAWL
     rows = pq.read_table(tmp_path / "out/sources.parquet").to_pylist()
     assert rows[4] == dict.fromkeys(rows[4]) | {

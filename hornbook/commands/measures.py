@@ -1,0 +1,66 @@
+"""Commands that measure a model on benchmarks."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hornbook.commands.options import DEVICE, JSON, MODEL, STAGE
+
+
+@click.command()
+@MODEL
+@STAGE
+@click.option(
+    "--tasks", required=True, help="Names or .toml files, with commas between."
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    default=Path("benchmarks"),
+    show_default=True,
+    help="The folder that holds the benchmarks' files.",
+)
+@click.option(
+    "--shots", type=click.IntRange(min=0), help="Worked examples before each."
+)
+@click.option(
+    "--limit", type=click.IntRange(min=0), default=0, help="Only so many items."
+)
+@click.option(
+    "--protocol",
+    type=click.Choice(["published", "lm-eval"]),
+    default="published",
+    show_default=True,
+    help="How many worked examples: as in published numbers, or lm-eval's defaults.",
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Where the records go.")
+@click.option("--unsafe", is_flag=True, help="Run programs without a whole sandbox.")
+@JSON
+@DEVICE
+def evaluate(
+    model: Path,
+    stage: str | None,
+    tasks: str,
+    device: str,
+    out: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Measure MODEL, a run or a model directory, on benchmarks; `hornbook tasks` lists them.
+
+    Every item's record is kept, so that the same command goes on after an interruption.
+    """
+    from hornbook.show import show_benchmarks
+
+    names = tuple(name.strip() for name in tasks.split(",") if name.strip())
+    show_benchmarks(model, stage, names, device, out, as_json, **options)
+
+
+@click.command()
+def tasks() -> None:
+    """List the benchmarks that come with Hornbook."""
+    from hornbook.evaluate.task import load_task, shipped_tasks
+
+    for name in shipped_tasks():
+        click.echo(f"{name:18} {load_task(name).about}")
