@@ -12,7 +12,7 @@ from hornbook.align.config import GRPOConfig, PPOConfig, RolloutConfig
 from hornbook.align.exercises import exercises_from, exercises_of_files
 from hornbook.align.grpo import collapse_alarm, policy_gradient
 from hornbook.align.judge import Exercise, Judge, Judging
-from hornbook.align.messages import Conversation, read_jsonl
+from hornbook.align.messages import Conversation, read_jsonl, write_jsonl
 from hornbook.align.model_judge import ModelJudge
 from hornbook.align.ppo import (
     ActorCritic,
@@ -21,16 +21,20 @@ from hornbook.align.ppo import (
     ppo_objective,
     save_value_head,
 )
+from hornbook.align.rejection import Accepted, rejection_sample
 from hornbook.align.reward import load_reward
 from hornbook.align.rollouts import Rollouts, Rounds
 from hornbook.align.solving import Examination, solved_results
+from hornbook.core.errors import UserError
 from hornbook.core.files import write_json
 from hornbook.evaluate.results import Result
 from hornbook.pipeline import Task
 from hornbook.post_stages import start_of
+from hornbook.recipe import load as load_recipe
 from hornbook.sandbox.run import require
+from hornbook.stages import model_directory
 from hornbook.tokenizer.base import Tokenizer, load_tokenizer
-from hornbook.train.backend import choose_backend
+from hornbook.train.backend import choose_backend, choose_device
 from hornbook.training import Files, load, plain_files, run_training
 
 SAMPLES = 4  # answers to each held-out exercise when the finished model is judged
@@ -59,6 +63,7 @@ def grpo(task: Task) -> dict[str, Any]:
         reference,
         task.out,
         backend.autocast,
+        backend.compile,
     )
     exam = examination(held_out, tokenizer, model.config.context_length, config, judge)
 
@@ -98,6 +103,7 @@ def ppo(task: Task) -> dict[str, Any]:
         reference,
         task.out,
         backend.autocast,
+        backend.compile,
     )
     exam = examination(held_out, tokenizer, body.config.context_length, config, judge)
     plain = plain_files(body, tokenizer)
@@ -200,3 +206,26 @@ def examination(
     return Examination(
         held_out, tokenizer, length, config.max_tokens, config.judged, judge, samples
     )
+
+
+def write_accepted(
+    run: Path, out: Path, n: int, keep: int, limit: int, device: str
+) -> Accepted:
+    """Sample answers to the run's [grpo] exercises and write the good ones to ``out``.
+
+    Raises :class:`UserError` for a run without that table, and when nothing was good.
+    """
+    recipe = load_recipe(str(run / "recipe.toml"))
+    if recipe.grpo is None:
+        raise UserError(f"{run} has no [grpo] table, which says what a good answer is.")
+    task = Task(recipe, run, run, device)
+    model, tokenizer = load(model_directory(run))
+    model.to(choose_device(device)[0])
+    exercises, _, _ = exercises_of(task, recipe.grpo)
+    chosen = exercises[:limit] if limit else exercises
+    judge, tokens = judge_of(task, recipe.grpo), recipe.grpo.max_tokens
+    found = rejection_sample(model, tokenizer, chosen, judge, n, keep, tokens)
+    if not found.conversations:
+        raise UserError(f"None of {found.answers:,} answers was good; nothing written.")
+    write_jsonl(out, found.conversations)
+    return found

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from hornbook.align.config import DPOConfig, LoRAConfig
+from hornbook.align.distil import distillation, load_teacher
 from hornbook.align.held_out import policy_drift, preference_scores
 from hornbook.align.lora import add_lora, load_adapter, merged, save_adapter
 from hornbook.align.losses import preference_objective
@@ -73,6 +74,12 @@ def sft(task: Task) -> dict[str, Any]:
     files = _prepare(model, tokenizer, recipe.sft.lora, recipe.seed)
     if recipe.sft.neftune:
         add_noise(model, recipe.sft.neftune)
+    objective = next_token_objective(config)
+    if recipe.sft.teacher:
+        path, size = Path(recipe.sft.teacher).expanduser(), model.config.vocab_size
+        teacher = load_teacher(path, tokenizer, size).to(backend.device)
+        sharing = recipe.sft.teacher_weight, recipe.sft.teacher_temperature
+        objective = distillation(teacher, *sharing)
 
     def validate() -> dict[str, float]:
         nats, tokens = held_out_nats(
@@ -83,7 +90,7 @@ def sft(task: Task) -> dict[str, Any]:
     facts = run_training(
         task,
         model,
-        next_token_objective(config),
+        objective,
         batches,
         config,
         backend,
@@ -116,7 +123,7 @@ def dpo(task: Task) -> dict[str, Any]:
     if pairs.reference is None:
         live = load(start)[0].to(backend.device).requires_grad_(False)
     batches = PreferenceBatches(
-        pairs, config.batch, recipe.seed, live, backend.autocast
+        pairs, config.batch, recipe.seed, live, backend.autocast, not backend.compile
     )
     files = _prepare(model, tokenizer, settings.lora, recipe.seed)
 

@@ -2,7 +2,8 @@
 
 Recognised by their keys: messages (OpenAI), conversations (ShareGPT), instruction and
 output (Alpaca, Dolly), prompt and completion, question and answer (GSM8K), chosen and
-rejected (as texts, as lists of messages, or as HH-RLHF's "Human: … Assistant: …").
+rejected (as texts, as lists of messages, or as HH-RLHF's "Human: … Assistant: …"), rated
+completions (UltraFeedback), trees of ranked replies (OASST).
 """
 
 import re
@@ -43,6 +44,10 @@ def read_record(record: Any) -> list[Conversation | Preference]:
         raise ValueError(record)
     if not isinstance(record, dict):
         raise ValueError("not an object with keys")
+    if isinstance(record.get("prompt"), dict) and "replies" in record["prompt"]:
+        return _tree(record["prompt"])
+    if isinstance(record.get("completions"), list):
+        return _rated(record)
     if "chosen" in record and "rejected" in record:
         preference = _preference(record)
         chosen = [*preference.prompt, assistant(preference.chosen)]
@@ -112,7 +117,69 @@ def _preference(record: dict[str, Any]) -> Preference:
     answers = chosen[-1]["content"], rejected[-1]["content"]
     if answers[0] == answers[1]:
         raise ValueError("chosen and rejected are the same")
-    return Preference(prompt, *answers)
+    return Preference(prompt, *answers, margin=_margin(record))
+
+
+def _margin(record: dict[str, Any]) -> float:
+    """By how much the chosen answer was scored higher; 0 where nothing says."""
+    scores = [record.get(key) for key in ("score_chosen", "score_rejected")]
+    if all(isinstance(score, int | float) for score in scores):
+        return float(scores[0] - scores[1])  # type: ignore[operator]
+    margin = record.get("margin")
+    return float(margin) if isinstance(margin, int | float) else 0.0
+
+
+def _rated(record: dict[str, Any]) -> list[Conversation | Preference]:
+    """Several rated answers to one prompt (UltraFeedback): the best over the worst."""
+    prompt = question_of(record)
+    rated = [
+        (float(c["overall_score"]), c["response"])
+        for c in record["completions"]
+        if isinstance(c, dict)
+        and isinstance(c.get("overall_score"), int | float)
+        and isinstance(c.get("response"), str)
+        and c["response"].strip()
+    ]
+    if prompt is None or not rated:
+        raise ValueError("no prompt, or no completion with a response and a score")
+    worst, best = min(rated), max(rated)
+    found: list[Conversation | Preference] = [
+        Conversation([*prompt, assistant(best[1])])
+    ]
+    if best[0] > worst[0]:
+        found.append(Preference(prompt, best[1], worst[1], best[0] - worst[0]))
+    return found
+
+
+def _tree(root: dict[str, Any]) -> list[Conversation | Preference]:
+    """An OASST tree: the conversation along the best replies, and at each of the
+    assistant's turns the best-ranked reply over the worst.
+    """
+    messages: list[Message] = []
+    found: list[Conversation | Preference] = []
+    node: dict[str, Any] | None = root
+    while node is not None:
+        messages.append(_message(node, len(messages) + 1))
+        replies = [r for r in node.get("replies") or [] if _accepted(r)]
+        replies.sort(key=lambda r: (r.get("rank") is None, r.get("rank") or 0))
+        ranked = [r for r in replies if r.get("rank") is not None]
+        if len(ranked) > 1 and ranked[0].get("role") == "assistant":
+            best, worst = ranked[0]["text"], ranked[-1]["text"]
+            if best != worst:
+                found.append(Preference(list(messages), best, worst))
+        node = replies[0] if replies else None
+    return [Conversation(_conversation(messages, None)), *found]
+
+
+def _accepted(reply: Any) -> bool:
+    """Whether a reply of a tree stands: not deleted, not refused by its reviewers."""
+    return (
+        isinstance(reply, dict)
+        and not reply.get("deleted")
+        and reply.get("review_result") is not False
+        and isinstance(reply.get("text"), str)
+        and bool(reply["text"].strip())
+    )
 
 
 def _dialogue(value: Any) -> list[Message]:

@@ -18,11 +18,13 @@ class ChatDataConfig(Settings, frozen=True):
     """Conversations and preferences: made from the run's own documents, or read from files.
 
     ``path`` names a .jsonl or .json file, or a folder of them, holding messages, Alpaca,
-    ShareGPT or preference records; ``holdout`` is the share kept for validation then. The
+    ShareGPT or preference records; ``include`` narrows a folder to files whose path in it
+    matches one of its patterns, and ``holdout`` is the share kept for validation then. The
     ``task`` "arithmetic" makes sums instead, which need no documents.
     """
 
     path: str = ""
+    include: tuple[str, ...] = ()
     task: Literal["", "arithmetic"] = ""
     holdout: Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)] = 0.05
     max_pairs: Count = 20_000
@@ -32,26 +34,33 @@ class ChatDataConfig(Settings, frozen=True):
 class LoRAConfig(Settings, frozen=True):
     """Low-rank adapters (Hu et al. 2021): the change to a weight is scaled by alpha / rank.
 
-    ``targets`` names the layers to adapt, such as "query"; none means all of them.
+    ``targets`` names the layers to adapt, such as "query"; none means all of them. With
+    ``bits`` 8 or 4 the frozen weights are kept as integers (QLoRA, Dettmers et al. 2023).
     """
 
     rank: Count = 8
     alpha: Positive = 16.0
     targets: tuple[str, ...] = ()
     dora: bool = False
+    bits: Literal[0, 4, 8] = 0  # of a frozen weight; 0: as it is
 
 
 class SFTConfig(Settings, frozen=True):
     """Supervised fine-tuning: loss on the answers only.
 
     With ``lora`` only adapters are trained; the stage leaves them and the merged model.
-    ``neftune`` is the size of the noise on the embeddings (5 is usual; 0: none).
+    ``neftune`` is the size of the noise on the embeddings (5 is usual; 0: none). ``teacher``
+    is a model directory with the same tokenizer: ``teacher_weight`` of the loss then is the
+    divergence from its distribution at ``teacher_temperature`` (Hinton et al. 2015).
     """
 
     train: TrainConfig
     data: ChatDataConfig = ChatDataConfig()
     lora: LoRAConfig | None = None
     neftune: NonNegativeFloat = 0.0
+    teacher: str = ""
+    teacher_weight: Fraction = 0.5
+    teacher_temperature: Positive = 1.0
 
 
 class DPOConfig(Settings, frozen=True):

@@ -52,7 +52,10 @@ class PreferencePairs:
         return (self.targets != IGNORE).sum(-1)
 
     def batch(
-        self, rows: np.ndarray | slice, reference: Tensor | None = None
+        self,
+        rows: np.ndarray | slice,
+        reference: Tensor | None = None,
+        trim: bool = True,
     ) -> PreferenceBatch:
         """The chosen pairs as tensors; ``reference`` (pairs, 2) where it isn't stored."""
         if reference is None:
@@ -61,14 +64,21 @@ class PreferencePairs:
             reference = torch.from_numpy(self.reference[rows])
         desirable = self.desirable
         return PreferenceBatch(
-            *self.texts(rows),
+            *self.texts(rows, trim),
             reference,
             None if desirable is None else torch.from_numpy(desirable[rows]),
         )
 
-    def texts(self, rows: np.ndarray | slice) -> tuple[Tensor, Tensor]:
-        """Tokens and targets of the chosen pairs."""
+    def texts(
+        self, rows: np.ndarray | slice, trim: bool = True
+    ) -> tuple[Tensor, Tensor]:
+        """Tokens and targets of the chosen pairs; ``trim`` cuts padding all of them have."""
         parts = (self.tokens[rows], self.targets[rows])
+        if trim and len(parts[0]):
+            answers = (parts[1] != IGNORE).any(axis=(0, 1))
+            longest = int(answers.nonzero()[0].max(initial=0)) + 1
+            time = -(-longest // LENGTH_STEP) * LENGTH_STEP
+            parts = tuple(part[..., :time] for part in parts)
         tokens, targets = (torch.from_numpy(p.astype(np.int64)) for p in parts)
         return tokens, targets
 
@@ -181,7 +191,8 @@ class PreferenceBatches:
     """A batch source: ``batches(step)`` depends on the pairs, the seed and the step alone.
 
     ``live`` is the frozen reference that scores each batch, where the pairs came without
-    scores; it runs inside ``autocast()``, as training does.
+    scores; it runs inside ``autocast()``, as training does. ``trim`` lets batches be as
+    long as their longest answer, which a step compiled for one length can't have.
     """
 
     pairs: PreferencePairs
@@ -189,6 +200,7 @@ class PreferenceBatches:
     seed: int
     live: nn.Module | None = None
     autocast: Callable[[], AbstractContextManager] = nullcontext
+    trim: bool = True
 
     def __post_init__(self) -> None:
         if not len(self.pairs):
@@ -201,8 +213,9 @@ class PreferenceBatches:
         """Step ``step``'s batch, ``(batch, 2, time)``."""
         rows = rows_of_step(step, self.batch, len(self.pairs), self.seed)
         if self.live is None:
-            return self.pairs.batch(rows)
+            return self.pairs.batch(rows, None, self.trim)
         device = next(self.live.parameters()).device
         texts = (text.to(device) for text in self.pairs.texts(rows))
         with torch.no_grad(), self.autocast():
-            return self.pairs.batch(rows, log_probs(self.live, *texts).cpu())
+            scores = log_probs(self.live, *texts).cpu()
+        return self.pairs.batch(rows, scores, self.trim)

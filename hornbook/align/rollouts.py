@@ -79,10 +79,13 @@ class Writing:
 
 
 class Writer:
-    """Lets ``model`` answer prompts, a batch of rows padded to the length ``time``."""
+    """Lets ``model`` answer prompts.
+
+    Rows are padded to the length ``time``, or, where that is 0, to the longest of them.
+    """
 
     def __init__(
-        self, model: Transformer, tokenizer: Tokenizer, max_tokens: int, time: int
+        self, model: Transformer, tokenizer: Tokenizer, max_tokens: int, time: int = 0
     ) -> None:
         self.model, self.tokenizer = model, tokenizer
         self.max_tokens, self.time = max_tokens, time
@@ -107,9 +110,13 @@ class Writer:
     def _tensors(self, prompts: list[list[int]], answers: list[Completion]) -> Writing:
         """Inputs and targets; an answer that ended has its ``<|end|>`` as last target."""
         special = self.tokenizer.special
-        tokens = torch.full((len(prompts), self.time), special[PAD])
-        targets = torch.full((len(prompts), self.time), IGNORE)
-        sampled = torch.full((len(prompts), self.time), torch.nan)
+        longest = max(
+            len(p) + len(a.ids) for p, a in zip(prompts, answers, strict=True)
+        )
+        shape = (len(prompts), self.time or longest)
+        tokens = torch.full(shape, special[PAD])
+        targets = torch.full(shape, IGNORE)
+        sampled = torch.full(shape, torch.nan)
         for row, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
             end = [special[END]] if answer.finish_reason == "stop" else []
             ids = torch.tensor([*prompt, *answer.ids, *end])
@@ -134,6 +141,7 @@ class Rounds(Generic[Round]):
     reference  the frozen start; None: not asked
     directory  where a round's answers are kept while it lasts; None: nowhere
     autocast   the precision in which training scores answers
+    fixed      batches of one length, as a compiled step wants them
     """
 
     kind: type[Round]
@@ -149,6 +157,7 @@ class Rounds(Generic[Round]):
         reference: nn.Module | None = None,
         directory: Path | None = None,
         autocast: Callable[[], AbstractContextManager] = nullcontext,
+        fixed: bool = False,
     ) -> None:
         length = policy.config.context_length
         self.exercises = fitting(tokenizer, exercises, length, config.max_tokens)
@@ -156,7 +165,7 @@ class Rounds(Generic[Round]):
         self.judge, self.reference = judge or Judge(), reference
         self.directory, self.autocast = directory, autocast
         longest = max(len(ids) for _, ids in self.exercises)
-        time = longest + config.max_tokens
+        time = longest + config.max_tokens if fixed else 0
         self.writer = Writer(policy, tokenizer, config.max_tokens, time)
         self.banned = banned_ids(policy, tokenizer)
 

@@ -46,10 +46,7 @@ class Examination:
     def rewards(self, model: Transformer) -> np.ndarray:
         """What ``model`` is rewarded with, (exercises, samples)."""
         asked = [pair for pair in self.pairs for _ in range(self.samples)]
-        longest = max((len(ids) for _, ids in asked), default=0)
-        writer = Writer(
-            model, self.tokenizer, self.max_tokens, longest + self.max_tokens
-        )
+        writer = Writer(model, self.tokenizer, self.max_tokens)
         written = writer([ids for _, ids in asked], SEED)
         rewards, _ = self.judge([e for e, _ in asked], written.texts)
         return rewards.reshape(-1, self.samples)
