@@ -17,7 +17,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from hornbook.align.config import PPOConfig
-from hornbook.align.rollouts import Rounds, Writing, read_round, token_log_probs
+from hornbook.align.rollouts import Rounds, read_round, token_log_probs
+from hornbook.align.writing import Writing
 from hornbook.core.files import atomic_file
 from hornbook.data.batch import IGNORE, TensorBatch
 from hornbook.data.permutation import permute, random_number

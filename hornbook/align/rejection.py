@@ -7,7 +7,7 @@ import numpy as np
 
 from hornbook.align.judge import Exercise, Judging
 from hornbook.align.messages import Conversation, assistant
-from hornbook.align.rollouts import Writer, fitting
+from hornbook.align.writing import Writer, fitting
 from hornbook.core.progress import Progress
 from hornbook.model.transformer import Transformer
 from hornbook.tokenizer.base import Tokenizer

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from hornbook.align.judge import Exercise, Judging
-from hornbook.align.rollouts import Writer, fitting
+from hornbook.align.writing import Writer, fitting
 from hornbook.core.errors import UserError
 from hornbook.evaluate.intervals import bootstrap
 from hornbook.evaluate.results import Result
