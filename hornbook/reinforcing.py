@@ -172,7 +172,8 @@ def judge_of(task: Task, config: RolloutConfig) -> Judging:
     """The judge that ``config`` needs; tests are run only in a sandbox that holds."""
     if config.reward == "model":
         directory = task.input("reward") / "model"
-        return ModelJudge(load_reward(directory), load_tokenizer(directory))
+        model = load_reward(directory).to(choose_device(task.device)[0])
+        return ModelJudge(model, load_tokenizer(directory))
     if config.reward != "tests":
         return Judge()
     require()

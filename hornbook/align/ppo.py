@@ -83,6 +83,7 @@ class PPORounds(Rounds[PPOBatch]):
     """Rounds for PPO. ``actor`` is the model that is trained; its body writes."""
 
     kind = PPOBatch
+    looks_back = True
     config: PPOConfig
 
     def __init__(self, actor: ActorCritic, *others: Any, **more: Any) -> None:

@@ -101,15 +101,13 @@ class RewardBatches:
     seed: int
     too_long: int = 0
 
-    def __post_init__(self) -> None:
+    def __call__(self, step: int) -> RewardBatch:
+        """Step ``step``'s batch. Raises :class:`UserError` when there are no pairs."""
         if not len(self.tokens):
             raise UserError(
                 f"There are no preference pairs to train a reward model on: {self.too_long} "
                 "were longer than 'model.context_length', and there were no others."
             )
-
-    def __call__(self, step: int) -> RewardBatch:
-        """Step ``step``'s batch."""
         return self.rows(rows_of_step(step, self.batch, len(self.tokens), self.seed))
 
     def rows(self, rows: np.ndarray | slice) -> RewardBatch:

@@ -80,6 +80,7 @@ class Rounds(Generic[Round]):
     """
 
     kind: type[Round]
+    looks_back = False  # whether a round asks for the one before it
 
     def __init__(
         self,
@@ -107,7 +108,8 @@ class Rounds(Generic[Round]):
     def __call__(self, step: int) -> Round:
         """What step ``step`` learns from."""
         number, update = divmod(step, self.config.updates)
-        if not self.directory or self.config.updates == 1:
+        needed = self.config.updates > 1 or self.looks_back
+        if not (self.directory and needed):
             return self.part(self.write(number), number, update)
         path = self.directory / f"rollouts-{number:08d}.safetensors"
         if update and path.exists():

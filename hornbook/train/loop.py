@@ -112,7 +112,7 @@ def prepare(
     model.to(backend.device).train()
     backend.convert(model)
     if config.recompute:
-        recompute_blocks(model)
+        recompute_blocks(getattr(model, "body", model))
     optimizers = build_optimizers(model, config)
     run, guard = backend.compiled(objective), Guard(config.guard)
     return Trainer(model, run, optimizers, config, backend, seed, guard)
