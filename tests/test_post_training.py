@@ -5,10 +5,15 @@ import shutil
 
 import pytest
 import torch
+from click.testing import CliRunner
 from safetensors.torch import load_file
 
+from hornbook.align.messages import Conversation, read_jsonl
+from hornbook.align.rewards import parses
+from hornbook.cli import commands
 from hornbook.core.errors import UserError
 from hornbook.core.files import read_json
+from hornbook.inspecting import inspect_sft
 from hornbook.model.huggingface import load_model
 from hornbook.pipeline import read_manifest
 from hornbook.recipe import load
@@ -99,3 +104,61 @@ def test_tables_without_sft_are_refused(small_recipe, tmp_path):
     path.write_text(text[:start] + "[reward.train]\nsteps = 2\n" + text[end:])
     with pytest.raises(UserError, match=r"\[reward\] starts from a fine-tuned model"):
         load(str(path))
+
+
+GRPO = ("grpo.reward=parses", "grpo.prompts=2", "grpo.group=4", "grpo.max_tokens=8",
+        "grpo.judged=6", "grpo.kl=0.05", "grpo.train.steps=3", "grpo.train.optimizer=adamw",
+        "grpo.train.learning_rate=1e-3")  # fmt: skip
+
+
+def test_learning_from_rewards_is_judged_before_and_after(small_recipe, run):
+    again(small_recipe, run, *GRPO)
+    results = read_json(run / "evaluate" / "results.json")["results"]
+    found = {r["metric"]: r for r in results if r["task"].startswith("grpo")}
+    gain = found["gain in share solved"]
+    share = found["share solved"]
+    assert gain["value"] == pytest.approx(share["value"] - share["baselines"]["before"])
+    for result in found.values():
+        assert result["ci95"][0] <= result["value"] <= result["ci95"][1]
+    step = next(r for r in read_metrics(run / "grpo" / "metrics.jsonl") if "loss" in r)
+    assert {
+        "reward",
+        "ratio",
+        "kl",
+        "entropy",
+        "length",
+        "zero_variance",
+    } <= step.keys()
+    assert step["sampler_gap"] < 0.05  # bfloat16 at worst
+    facts = read_manifest(run, "grpo")["facts"]
+    assert facts["answers"] == 3 * 2 * 4
+    accepted = CliRunner().invoke(
+        commands,
+        [
+            "rejection-sample",
+            str(run),
+            "--out",
+            str(run / "good.jsonl"),
+            "--limit",
+            "8",
+        ],
+    )
+    if isinstance(accepted.exception, UserError):
+        assert "None of 64 answers was good" in str(accepted.exception)
+    else:
+        assert accepted.exit_code == 0, accepted.output
+        kept = read_jsonl(run / "good.jsonl", Conversation)
+        assert all(parses(chat.messages[-1]["content"]) for chat in kept)
+
+
+def test_packed_chats_are_shown(run):
+    shown = CliRunner().invoke(commands, ["inspect", "sft", str(run), "--rows", "1"])
+    assert shown.exit_code == 0, shown.output
+    with pytest.raises(UserError, match="has no chat data"):
+        inspect_sft(run / "nothing", 1)
+
+
+def test_a_reward_model_is_asked_only_where_there_is_one(small_recipe):
+    sets = ("ppo.reward=model", "ppo.train.steps=2")
+    with pytest.raises(UserError, match=r"\[ppo\] asks a reward model"):
+        load(str(small_recipe), sets)
