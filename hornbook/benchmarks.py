@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from hornbook.core.errors import UserError
-from hornbook.core.files import read_json, sha256
+from hornbook.core.files import read_json, sha256, write_json
+from hornbook.evaluate.contamination import clean_and_dirty, contaminated
 from hornbook.evaluate.examples import read_examples
 from hornbook.evaluate.generation import Sampling
 from hornbook.evaluate.harness import run_task
@@ -25,10 +26,14 @@ def run_benchmarks(
     protocol: str = "published",
     unsafe: bool = False,
     sampling: Sampling | None = None,
+    training: Path | None = None,
 ) -> list[Result]:
     """The results of the named tasks; a folder in ``out`` keeps every item and all results.
 
     The folder is named after the weights, so that nothing of another model is mixed in.
+
+    With ``training``, a directory of documents, the items of which those hold some words in a
+    row are told apart: the main metric comes again without them, and of them alone.
 
     What an earlier attempt with the same model and questions has scored is not asked again.
     Raises :class:`UserError` before anything is scored, for a task that cannot be run.
@@ -51,8 +56,31 @@ def run_benchmarks(
         )
         note = f"{count} worked examples" if count else ""
         results += summarize(task, records, note)
+        if training:
+            held = contaminated(examples, training)
+            write_json(notes.with_suffix(".overlap.json"), held)
+            results += clean_and_dirty(task, records, held)
         save_results(_with_earlier(results, out), out / "results.json")
     return results
+
+
+def records_of(path: Path) -> Path:
+    """The folder of records that ``hornbook evaluate`` left: in a run, or ``path`` itself.
+
+    Raises :class:`UserError` where there is none, or there are those of several models.
+    """
+    if any(path.glob("*.jsonl")):
+        return path
+    folders = [file.parent for file in path.glob("benchmarks/*/results.json")]
+    folders += [file.parent for file in path.glob("*/results.json")]
+    if len(folders) == 1:
+        return folders[0]
+    if not folders:
+        raise UserError(
+            f"{path} was not evaluated yet: hornbook evaluate {path} --tasks ..."
+        )
+    names = ", ".join(str(folder) for folder in folders)
+    raise UserError(f"{path} holds records of several models; name one of {names}.")
 
 
 def _shots(task: TaskConfig, shots: int | None, protocol: str) -> int:

@@ -23,7 +23,7 @@ for command in (
     *(tokenizers.tokens, tokenizers.tokenizer),
     *(models.describe, models.presets, models.import_, models.chat),
     *(models.generate, models.quantize, models.export),
-    *(measures.evaluate, measures.tasks),
+    *(measures.evaluate, measures.compare, measures.tasks),
     *(align.inspect, align.rejection_sample),
 ):
     commands.add_command(command)

@@ -16,7 +16,7 @@ from hornbook.model.config import ModelConfig
 from hornbook.model.presets import PRESETS
 from hornbook.pipeline import read_manifest
 from hornbook.recipe import load, set_key
-from hornbook.stages import CURATION, model_directory
+from hornbook.stages import CURATION
 
 console = Console(highlight=False)
 
@@ -140,30 +140,6 @@ def show_presets(as_json: bool) -> None:
         console.print_json(msgspec.json.encode(facts).decode())
     else:
         console.print(overview(facts))
-
-
-def show_benchmarks(
-    path: Path,
-    stage: str | None,
-    names: tuple[str, ...],
-    device: str,
-    out: Path | None,
-    as_json: bool,
-    **options: Any,
-) -> None:
-    """Run benchmarks on a model and show what came of them."""
-    from hornbook.benchmarks import run_benchmarks
-    from hornbook.evaluate.results import results_table
-    from hornbook.talk import open_engine
-
-    engine = open_engine(path, stage, device)
-    model = model_directory(path, stage)
-    kept = out or path / "benchmarks"
-    results = run_benchmarks(engine, model, names, out=kept, **options)
-    if as_json:
-        console.print_json(msgspec.json.encode(results).decode())
-    else:
-        console.print(results_table(results))
 
 
 def tell_why(run: Path, document: str, as_json: bool) -> str:

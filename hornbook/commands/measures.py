@@ -34,6 +34,11 @@ from hornbook.commands.options import DEVICE, JSON, MODEL, STAGE
     show_default=True,
     help="How many worked examples: as in published numbers, or lm-eval's defaults.",
 )
+@click.option(
+    "--contamination",
+    is_flag=True,
+    help="Tell items apart that the run's training text holds.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Where the records go.")
 @click.option("--unsafe", is_flag=True, help="Run programs without a whole sandbox.")
 @JSON
@@ -51,10 +56,25 @@ def evaluate(
 
     Every item's record is kept, so that the same command goes on after an interruption.
     """
-    from hornbook.show import show_benchmarks
+    from hornbook.show_benchmarks import show_benchmarks
 
     names = tuple(name.strip() for name in tasks.split(",") if name.strip())
     show_benchmarks(model, stage, names, device, out, as_json, **options)
+
+
+@click.command()
+@click.argument("a", type=click.Path(path_type=Path))
+@click.argument("b", type=click.Path(path_type=Path))
+@JSON
+def compare(a: Path, b: Path, as_json: bool) -> None:
+    """Compare two evaluated models, A and B, on the questions that both were asked.
+
+    Says whether their difference could be luck, which items flipped, and how many more
+    items would tell them apart.
+    """
+    from hornbook.show_benchmarks import show_comparison
+
+    show_comparison(a, b, as_json)
 
 
 @click.command()

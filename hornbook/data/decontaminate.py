@@ -167,6 +167,39 @@ class Index:
         return found
 
 
+def shares_seen(texts: list[str], documents: Path, ngram: int) -> np.ndarray:
+    """Per text the share of its runs of ``ngram`` words that any of ``documents`` holds.
+
+    0 where a text is shorter than that.
+    """
+    index = Index(texts, ngram)
+    counts = np.zeros(index.keys.size, np.int64)
+    with Progress("overlap", count_documents(documents), "doc") as progress:
+        for table in read_tables(documents, ["text"]):
+            buffer, offsets = text_buffers(column_texts(table))
+            runs = (*word_tables(), ngram, index.keys)
+            _count_documents(buffer, offsets, *runs, counts)
+            progress.advance(table.num_rows)
+    buffer, offsets = text_buffers(pa.array(texts, pa.large_string()))
+    shares = np.zeros(len(texts))
+    _share_counted(buffer, offsets, *word_tables(), ngram, index.keys, counts, shares)
+    return shares
+
+
+@njit(nogil=True, cache=True)
+def _share_counted(buffer, offsets, role, folded, n, keys, counts, shares):
+    """The share of each text's runs, repeats too, with a count above 0."""
+    ring, out = np.zeros(n, np.uint64), np.empty(_longest(offsets) // 2 + 2, np.uint64)
+    for d in range(offsets.size - 1):
+        count = shingle_hashes(
+            buffer, offsets[d], offsets[d + 1], role, folded, n, ring, out
+        )
+        seen = 0
+        for i in range(count):
+            seen += counts[slot_of(keys, out[i] | np.uint64(1))] > 0
+        shares[d] = seen / max(count, 1)
+
+
 @njit(nogil=True, cache=True)
 def _fill(buffer, offsets, role, folded, n, keys, owners):
     ring = np.zeros(n, np.uint64)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from hornbook.core.errors import UserError
 from hornbook.evaluate.examples import Example
 
 
@@ -40,6 +41,24 @@ def resume(notes: Path, wanted: dict[str, str]) -> dict[int, Record]:
         whole.append(line)
     notes.write_bytes(b"\n".join([*whole, b""]))
     return known
+
+
+def read_notes(notes: Path) -> tuple[dict[str, str], dict[int, Record]]:
+    """What a file of notes says it is of, and its records.
+
+    Raises :class:`UserError` for a file that holds something else.
+    """
+    try:
+        first, *lines = notes.read_bytes().splitlines()
+        head = msgspec.json.decode(first, type=dict[str, str])
+        records = [msgspec.json.decode(line, type=Record) for line in lines]
+        return {"task": head["task"], "prompts": head["prompts"]}, {
+            record.number: record for record in records
+        }
+    except (OSError, ValueError, KeyError, msgspec.DecodeError) as error:
+        raise UserError(
+            f"{notes} holds no whole record of a benchmark ({error}); evaluate again."
+        ) from None
 
 
 def digest(examples: Iterable[Example]) -> str:

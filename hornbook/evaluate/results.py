@@ -45,7 +45,7 @@ def results_table(results: list[Result]) -> Table:
         low_high = result.get("ci95")
         others = sorted(result.get("baselines", {}).items(), key=lambda item: item[1])
         cells = (
-            result["task"],
+            "\n".join(filter(None, (result["task"], result.get("note")))),
             f"{result['value']:.3f} {result['metric']}",
             f"{low_high[0]:.3f} to {low_high[1]:.3f}" if low_high else "",
             f"{result['n']:,}",
