@@ -6,7 +6,7 @@ import sys
 import click
 
 from hornbook import __version__
-from hornbook.commands import data, measures, models, recipes, tokenizers
+from hornbook.commands import align, data, measures, models, recipes, tokenizers
 from hornbook.core.errors import UserError
 
 
@@ -24,6 +24,7 @@ for command in (
     *(models.describe, models.presets, models.import_, models.chat),
     *(models.generate, models.quantize, models.export),
     *(measures.evaluate, measures.compare, measures.tasks),
+    *(align.inspect, align.rejection_sample),
 ):
     commands.add_command(command)
 

@@ -7,9 +7,16 @@ held-out conversations and preferences, and both on what they say to the recipe'
 from collections.abc import Callable
 from typing import Any
 
-from hornbook.align.held_out import preference_results, preference_scores, sft_results
-from hornbook.align.messages import Conversation, read_jsonl
+from hornbook.align.baselines import bag_of_words_accuracy, length_accuracy
+from hornbook.align.held_out import (
+    preference_results,
+    preference_scores,
+    reward_results,
+    sft_results,
+)
+from hornbook.align.messages import Conversation, Preference, read_jsonl
 from hornbook.align.preference import load_pairs
+from hornbook.align.reward import load_reward, rewards_of
 from hornbook.align.sft import pack
 from hornbook.data.documents import read_texts
 from hornbook.evaluate.results import Result, save_results
@@ -17,8 +24,12 @@ from hornbook.evaluate.suite import code_result, text_result
 from hornbook.infer.config import SamplingConfig
 from hornbook.infer.engine import Engine
 from hornbook.pipeline import Task
+from hornbook.post_stages import last_policy
+from hornbook.reinforcing import solved
+from hornbook.tokenizer.base import load_tokenizer
 from hornbook.train.backend import choose_device
 from hornbook.training import answer, complete, load
+from hornbook.tuning import encode_rewarded
 
 
 def evaluate(task: Task) -> dict[str, Any]:
@@ -29,10 +40,14 @@ def evaluate(task: Task) -> dict[str, Any]:
     transcripts: list[dict[str, str]] = []
     if task.recipe.sft:
         results += _sft_results(task)
-        last = "dpo" if task.recipe.dpo else "sft"
+        last = last_policy(task.recipe)
         transcripts = _samples(task, last, answer, wanted.questions, wanted.answering)
     if task.recipe.dpo:
         results += _dpo_results(task)
+    if task.recipe.reward:
+        results += _reward_results(task)
+    for name in ("grpo", "ppo"):
+        results += solved(task, name) if getattr(task.recipe, name) else []
     save_results(results, task.out / "results.json")
     return {"results": results, "samples": samples, "transcripts": transcripts}
 
@@ -79,6 +94,24 @@ def _dpo_results(task: Task) -> list[Result]:
     model, _ = load(task.input("dpo") / "model")
     pairs = load_pairs(task.input("dpo") / "preference_validation.safetensors")
     return preference_results(preference_scores(model, pairs), task.recipe.dpo.beta)
+
+
+def _reward_results(task: Task) -> list[Result]:
+    directory, chats = task.input("reward") / "model", task.input("chatdata")
+    model, tokenizer = load_reward(directory), load_tokenizer(directory)
+    length = model.body.config.context_length
+    pairs = encode_rewarded(task, "preference_validation", tokenizer, length)
+    train, held_out = (
+        read_jsonl(chats / f"{name}.jsonl", Preference)
+        for name in ("preference", "preference_validation")
+    )
+    if not held_out:
+        return []
+    baselines = {
+        "by length": length_accuracy(train, held_out),
+        "bag of words": bag_of_words_accuracy(train, held_out),
+    }
+    return reward_results(rewards_of(model, pairs), baselines)
 
 
 def _samples(

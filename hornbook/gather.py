@@ -11,6 +11,7 @@ import msgspec
 from hornbook import __version__
 from hornbook.core.settings import to_table
 from hornbook.pipeline import read_manifest, versions
+from hornbook.post_stages import POST
 from hornbook.recipe import Recipe
 from hornbook.stages import CURATION, TRAINED, stages_of
 from hornbook.tokenizer.base import load_tokenizer
@@ -56,7 +57,7 @@ def gather(recipe: Recipe, run: Path) -> dict[str, Any]:
         "series": {
             k: v for n, diary in diaries.items() for k, v in _series(n, diary).items()
         },
-        "post": {n: _post(facts[n]) for n in ("sft", "dpo") if n in facts},
+        "post": {n: _post(facts[n]) for n in POST if n in facts},
         "evals": facts.get("evaluate", {}).get("results", []),
         "samples": _samples(diaries.get("pretrain", [])),
         "transcripts": [

@@ -12,7 +12,13 @@ from typing import Any
 
 import msgspec
 
-from hornbook.align.config import DPOConfig, SFTConfig
+from hornbook.align.config import (
+    DPOConfig,
+    GRPOConfig,
+    PPOConfig,
+    RewardConfig,
+    SFTConfig,
+)
 from hornbook.core.errors import UserError
 from hornbook.core.files import write_text
 from hornbook.core.settings import Settings, parse, to_table
@@ -47,6 +53,9 @@ class Recipe(Settings, frozen=True):
     tokenizer: TokenizerConfig = TokenizerConfig()
     sft: SFTConfig | None = None
     dpo: DPOConfig | None = None
+    reward: RewardConfig | None = None
+    grpo: GRPOConfig | None = None
+    ppo: PPOConfig | None = None
     samples: SamplesConfig = SamplesConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
 
@@ -168,10 +177,13 @@ def check(recipe: Recipe, where: str) -> None:
         check_model(msgspec.structs.replace(recipe.model, vocab_size=1))
     except UserError as error:
         raise UserError(f"{where}: [model] {error}") from None
-    if recipe.dpo and not recipe.sft:
-        raise UserError(
-            f"{where}: [dpo] starts from a fine-tuned model; add an [sft] table."
-        )
+    for name in ("dpo", "reward", "grpo", "ppo"):
+        if getattr(recipe, name) and not recipe.sft:
+            raise UserError(
+                f"{where}: [{name}] starts from a fine-tuned model; add an [sft] table."
+            )
+    if recipe.ppo and recipe.ppo.reward == "model" and not recipe.reward:
+        raise UserError(f"{where}: [ppo] asks a reward model; add a [reward] table.")
     if not recipe.name or "/" in recipe.name or recipe.name.startswith("."):
         raise UserError(
             f"{where}: 'name' must be a plain folder name, not '{recipe.name}'."

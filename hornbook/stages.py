@@ -11,27 +11,18 @@ from typing import Any
 
 from hornbook.core.settings import to_table
 from hornbook.pipeline import Stage, Task
+from hornbook.post_stages import POLICIES, POST, post_stages, weights_depend_on
 from hornbook.recipe import Recipe
-from hornbook.train.config import CADENCE, TrainConfig
 
 
 def stages_of(recipe: Recipe) -> list[Stage]:
     """The stages ``recipe`` asks for, in an order in which each finds what it needs."""
-    stages = [*data_stages(recipe), TOKENIZER, SHARDS, PRETRAIN]
-    if recipe.sft:
-        stages += [CHATDATA, SFT]
-    if recipe.dpo:
-        stages.append(DPO)
+    stages = [*data_stages(recipe), TOKENIZER, SHARDS, PRETRAIN, *post_stages(recipe)]
     trained = tuple(stage.name for stage in stages if stage.name in TRAINED)
     return [*stages, evaluate_stage(trained)]
 
 
-TRAINED = ("pretrain", "sft", "dpo")
-
-
-def _weights_depend_on(train: TrainConfig) -> dict[str, Any]:
-    """A training table without what only says how often to look."""
-    return {k: v for k, v in to_table(train).items() if k not in CADENCE}
+TRAINED = ("pretrain", *POST)
 
 
 # ------------------------------------------------------------------------------- documents
@@ -191,55 +182,14 @@ def _pretrain(task: Task) -> dict[str, Any]:
     return pretrain(task)
 
 
-def _chatdata(task: Task) -> dict[str, Any]:
-    from hornbook.align.chat_data import build_chat_data
-
-    assert task.recipe.sft is not None
-    documents = task.input("split")
-    return build_chat_data(
-        task.recipe.sft.data, documents / "train", documents / "validation", task.out
-    )
-
-
-def _sft(task: Task) -> dict[str, Any]:
-    from hornbook.training import sft
-
-    return sft(task)
-
-
-def _dpo(task: Task) -> dict[str, Any]:
-    from hornbook.training import dpo
-
-    return dpo(task)
-
-
 def _pretrain_settings(recipe: Recipe) -> dict[str, Any]:
     return {
         "seed": recipe.seed,
         "data": {t: to_table(recipe.data)[t] for t in ("mixture", "packing")},
         "model": to_table(recipe.model),
         **({"start": recipe.start} if recipe.start else {}),
-        "pretrain": _weights_depend_on(recipe.pretrain),
+        "pretrain": weights_depend_on(recipe.pretrain),
     }
-
-
-def _sft_settings(recipe: Recipe) -> dict[str, Any]:
-    assert recipe.sft is not None
-    return {"seed": recipe.seed, "sft": {"train": _weights_depend_on(recipe.sft.train)}}
-
-
-def _dpo_settings(recipe: Recipe) -> dict[str, Any]:
-    assert recipe.dpo is not None
-    table = to_table(recipe.dpo)
-    return {
-        "seed": recipe.seed,
-        "dpo": {**table, "train": _weights_depend_on(recipe.dpo.train)},
-    }
-
-
-def _chatdata_settings(recipe: Recipe) -> dict[str, Any]:
-    assert recipe.sft is not None
-    return {"sft": {"data": to_table(recipe.sft.data)}}
 
 
 PRETRAIN = Stage(
@@ -250,10 +200,6 @@ PRETRAIN = Stage(
     _start,
     resumable=True,
 )
-CHATDATA = Stage("chatdata", ("split",), _chatdata_settings, _chatdata)
-SFT = Stage("sft", ("pretrain", "chatdata"), _sft_settings, _sft, resumable=True)
-DPO = Stage("dpo", ("sft", "chatdata"), _dpo_settings, _dpo, resumable=True)
-
 
 # ------------------------------------------------------------------------------- evaluation
 
@@ -276,7 +222,7 @@ def evaluate_stage(trained: tuple[str, ...]) -> Stage:
 
 def model_directory(run: Path, stage: str | None = None) -> Path:
     """Where a run keeps its model: of ``stage``, or of the last one trained."""
-    candidates = [stage] if stage else ["dpo", "sft", "pretrain"]
+    candidates = [stage] if stage else [*reversed(POLICIES), "pretrain"]
     for name in candidates:
         if (run / name / "model").is_dir():
             return run / name / "model"

@@ -1,11 +1,12 @@
-"""The three trainings of a run: each a model, an objective and a batch source for the loop.
+"""Pretraining, and what every training of a run shares: its files, and the way to the loop.
 
-``pretrain`` starts from random weights, or from those the recipe names (start.py), ``sft``
-from the pretrained model, ``dpo`` from the fine-tuned one. Everything else about training
-is in ``train/loop.py``.
+``pretrain`` starts from random weights, or from those the recipe names (start.py). What
+follows it is in tuning.py (from examples) and reinforcing.py (from rewards). Each training
+is a model, an objective and a batch source; everything else is in ``train/loop.py``.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +15,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from hornbook.align.held_out import preference_scores
-from hornbook.align.losses import preference_objective
-from hornbook.align.messages import Conversation, Preference, read_jsonl
-from hornbook.align.preference import (
-    PreferenceBatches,
-    PreferencePairs,
-    encode_pairs,
-    load_pairs,
-    save_pairs,
-    with_reference,
-)
-from hornbook.align.sft import SFTBatches, in_order, pack
 from hornbook.core.settings import to_table
 from hornbook.data.batch import TensorBatch
 from hornbook.data.loader import pretrain_batches
 from hornbook.data.shards import Shards
 from hornbook.infer.config import SamplingConfig
 from hornbook.infer.engine import Engine
-from hornbook.infer.scoring import held_out_nats
 from hornbook.model.config import ModelConfig
 from hornbook.model.huggingface import TokenIds, load_model, save_model
 from hornbook.model.sizes import d_ff, d_head, flops_per_token, parameters
@@ -45,7 +33,7 @@ from hornbook.train import checkpoint, saves
 from hornbook.train.backend import Backend, choose_backend
 from hornbook.train.config import TrainConfig
 from hornbook.train.hardware import peak_of
-from hornbook.train.loop import Hooks, train
+from hornbook.train.loop import Alarm, Hooks, train
 from hornbook.train.meter import Meter
 from hornbook.train.objective import Objective, next_token_objective
 from hornbook.train.validation import validator
@@ -78,14 +66,14 @@ def pretrain(task: Task) -> dict[str, Any]:
             Engine(model, tokenizer), recipe.samples.prompts, recipe.samples.sampling
         )
 
-    facts = _train(
+    facts = run_training(
         task,
         model,
-        tokenizer,
         next_token_objective(recipe.pretrain),
         batches,
         recipe.pretrain,
         backend,
+        plain_files(model, tokenizer),
         validate,
         sample,
         bytes_per_token=shards.bytes / shards.tokens,
@@ -101,87 +89,6 @@ def pretrain(task: Task) -> dict[str, Any]:
         "train_tokens": shards.tokens,
         "epochs": recipe.pretrain.steps / batches.steps_per_epoch,
         **batches.facts(),
-    }
-
-
-def sft(task: Task) -> dict[str, Any]:
-    """Teach the pretrained model to answer: loss on the answers of packed conversations."""
-    recipe = task.recipe
-    assert recipe.sft is not None
-    model, tokenizer = load(task.input("pretrain") / "model")
-    config, length = recipe.sft.train, model.config.context_length
-    files = task.input("chatdata")
-    rows = pack(read_jsonl(files / "sft.jsonl", Conversation), tokenizer, length)
-    held_out = pack(
-        read_jsonl(files / "sft_validation.jsonl", Conversation), tokenizer, length
-    )
-    backend = choose_backend(config, task.device)
-
-    def validate() -> dict[str, float]:
-        nats, tokens = held_out_nats(
-            model, in_order(held_out, config.batch), backend.precision
-        )
-        return {"validation_loss": nats / max(tokens, 1)}
-
-    batches = SFTBatches(rows, config.batch, recipe.seed)
-    sample = _answers(task, model, tokenizer)
-    facts = _train(
-        task,
-        model,
-        tokenizer,
-        next_token_objective(config),
-        batches,
-        config,
-        backend,
-        validate,
-        sample,
-    )
-    return {
-        **facts,
-        "conversations": rows.conversations,
-        "held_out_conversations": held_out.conversations,
-        "too_long": rows.too_long,
-        "packing_waste": rows.waste,
-        "epochs": config.steps * config.batch / len(rows.tokens),
-    }
-
-
-def dpo(task: Task) -> dict[str, Any]:
-    """Prefer the right answer to a wrong one, measured against the fine-tuned model."""
-    recipe = task.recipe
-    assert recipe.dpo is not None
-    model, tokenizer = load(task.input("sft") / "model")
-    config, beta = recipe.dpo.train, recipe.dpo.beta
-    backend = choose_backend(config, task.device)
-    pairs = _pairs(task, "preference", model, tokenizer, backend, config.batch)
-    held_out = _pairs(
-        task, "preference_validation", model, tokenizer, backend, config.batch
-    )
-
-    def validate() -> dict[str, float]:
-        scores = preference_scores(model, held_out, config.batch, backend.precision)
-        return {
-            "validation_accuracy": float(scores.right()["reward"].mean()),
-            "validation_margin": float(scores.margins(beta).mean()),
-        }
-
-    facts = _train(
-        task,
-        model,
-        tokenizer,
-        preference_objective(recipe.dpo),
-        PreferenceBatches(pairs, config.batch, recipe.seed),
-        config,
-        backend,
-        validate if len(held_out) else None,
-        _answers(task, model, tokenizer),
-    )
-    return {
-        **facts,
-        "pairs": len(pairs),
-        "held_out_pairs": len(held_out),
-        "too_long": pairs.too_long,
-        "epochs": config.steps * config.batch / len(pairs),
     }
 
 
@@ -234,60 +141,49 @@ def answer(
     ]
 
 
-def _answers(task: Task, model: Transformer, tokenizer: Tokenizer) -> Texts:
-    """A sampler for training: what ``model`` says to the recipe's questions by then."""
-    wanted = task.recipe.samples
-    return lambda: answer(Engine(model, tokenizer), wanted.questions, wanted.answering)
-
-
 def load(directory: Path) -> tuple[Transformer, Tokenizer]:
     """The model and the tokenizer of a model directory."""
     return load_model(directory).eval(), load_tokenizer(directory)
 
 
-def _pairs(
-    task: Task,
-    name: str,
-    model: Transformer,
-    tokenizer: Tokenizer,
-    backend: Backend,
-    batch: int,
-) -> PreferencePairs:
-    """Encoded pairs with the reference's scores, computed once and kept for a resume."""
-    path = task.out / f"{name}.safetensors"
-    if not path.exists():
-        preferences = read_jsonl(task.input("chatdata") / f"{name}.jsonl", Preference)
-        pairs = encode_pairs(preferences, tokenizer, model.config.context_length)
-        with backend.autocast():
-            save_pairs(with_reference(pairs, model, batch, backend.device), path)
-    return load_pairs(path)
+@dataclass(frozen=True)
+class Files:
+    """How a model is written into a checkpoint (a copy of it), and read back in place."""
+
+    write: Callable[[Any, Path], None]
+    read: Callable[[Path], None]
 
 
-def _train(
+def plain_files(model: Transformer, tokenizer: Tokenizer) -> Files:
+    """A model directory with its tokenizer, which Transformers opens."""
+
+    def write(copy: Transformer, directory: Path) -> None:
+        save_model(copy, directory, token_ids(tokenizer))
+        tokenizer.save(directory)
+
+    def read(directory: Path) -> None:
+        model.load_state_dict(load_model(directory).state_dict())
+
+    return Files(write, read)
+
+
+def run_training(
     task: Task,
-    model: Transformer,
-    tokenizer: Tokenizer,
+    model: nn.Module,
     objective: Objective,
     batches: Callable[[int], TensorBatch],
     config: TrainConfig,
     backend: Backend,
+    files: Files,
     validate: Numbers | None,
-    sample: Texts,
+    sample: Texts | None = None,
     bytes_per_token: float = 0.0,
+    alarm: Alarm | None = None,
 ) -> dict[str, Any]:
     """Run the loop below ``task.out`` and leave the result as ``task.out/model``."""
-    stage = task.out.name.removesuffix(".partial")
-
-    def write_model(copy: nn.Module, directory: Path) -> None:
-        assert isinstance(copy, Transformer)
-        save_model(copy, directory, _token_ids(tokenizer))
-        tokenizer.save(directory)
-
-    def read_model(directory: Path) -> None:
-        model.load_state_dict(load_model(directory).state_dict())
-
-    hooks = Hooks(write_model, read_model, validate, sample)
+    hooks = Hooks(files.write, files.read, validate, sample, alarm)
     final = task.out / "model"
+    shape: Any = getattr(model, "body", model).config
     if not checkpoint.is_sound(final):
         last = train(
             model,
@@ -298,22 +194,22 @@ def _train(
             hooks,
             backend=backend,
             seed=task.recipe.seed,
-            label=stage,
-            meter=_meter(model, backend, bytes_per_token),
+            label=task.out.name.removesuffix(".partial"),
+            meter=_meter(shape, backend, bytes_per_token),
         )
         last.rename(final)
     saves.leave_keepsakes(task.out, config)
     return {"steps": config.steps, "backend": backend.why}
 
 
-def _meter(model: Transformer, backend: Backend, bytes_per_token: float) -> Meter:
+def _meter(shape: ModelConfig, backend: Backend, bytes_per_token: float) -> Meter:
     """What a step costs, as a share of what this device can do."""
     precision = str(backend.precision).removeprefix("torch.")
     peak = peak_of(backend.device.type, precision)
-    return Meter(flops_per_token(model.config), peak, bytes_per_token)
+    return Meter(flops_per_token(shape), peak, bytes_per_token)
 
 
-def _token_ids(tokenizer: Tokenizer) -> TokenIds:
+def token_ids(tokenizer: Tokenizer) -> TokenIds:
     """A document and a turn both end the text; generation elsewhere must stop at either."""
     special = tokenizer.special
     ends = [special["<|endoftext|>"], special["<|end|>"]]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hornbook.align import prose, questions
+from hornbook.align.arithmetic import arithmetic
 from hornbook.align.chat_files import read_chat_files
 from hornbook.align.config import ChatDataConfig
 from hornbook.align.messages import (
@@ -48,6 +49,8 @@ def build_chat_data(
     """
     if config.path:
         train, validation = read_chat_files(config)
+    elif config.task:
+        train, validation = arithmetic(config.holdout, config.max_pairs)
     else:
         train = make(lambda: read_documents(documents), config, "chat data")
         validation = make(

@@ -5,9 +5,11 @@ its keys; what can't be used is skipped, and its file and line are listed with t
 """
 
 import gzip
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatch
+from heapq import nsmallest
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -17,6 +19,7 @@ from hornbook.align.messages import ChatData, Conversation, choice
 from hornbook.core.errors import UserError
 from hornbook.core.progress import Progress
 
+Item = TypeVar("Item")
 SUFFIXES = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
 
 
@@ -27,26 +30,47 @@ def read_chat_files(config: ChatDataConfig) -> tuple[ChatData, ChatData]:
     stands on both sides. Raises :class:`UserError` when the path holds no such files.
     """
     train, held_out = ChatData(), ChatData()
-    for path in chat_files(Path(config.path).expanduser()):
+    for path in chat_files(Path(config.path).expanduser(), include=config.include):
         with Progress(path.name, total=None, unit="record") as progress:
-            for place, record in _records(path):
+            for place, record in read_records(path):
                 progress.advance()
                 _file(place, record, config.holdout, train, held_out)
     for split in (train, held_out):
-        split.conversations = split.conversations[: config.max_pairs]
-        split.preferences = split.preferences[: config.max_pairs]
+        limit = config.max_pairs
+        split.conversations = _some(split.conversations, limit, lambda c: c.messages)
+        split.preferences = _some(split.preferences, limit, lambda p: p.prompt)
     return train, held_out
 
 
-def chat_files(path: Path) -> list[Path]:
-    """The files meant by ``path``: itself, or all JSON and JSONL files below it."""
+def _some(items: list[Item], limit: int, messages: Callable[[Item], Any]) -> list[Item]:
+    """At most ``limit`` items in their order, chosen from all files by a hash."""
+    if len(items) <= limit:
+        return items
+
+    def key(place: int) -> int:
+        return choice(f"{messages(items[place])}{place}", "limit", 2**63)
+
+    return [items[p] for p in sorted(nsmallest(limit, range(len(items)), key=key))]
+
+
+def chat_files(
+    path: Path, key: str = "sft.data.path", include: tuple[str, ...] = ()
+) -> list[Path]:
+    """The files meant by ``path``: itself, or all JSON and JSONL files below it.
+
+    ``key`` is the setting that named it; ``include`` narrows a folder to files that match
+    one of its patterns. Raises :class:`UserError` where there are none.
+    """
     if path.is_dir():
         files = sorted(p for p in path.rglob("*") if p.name.endswith(SUFFIXES))
+        if include:
+            names = {p: p.relative_to(path).as_posix() for p in files}
+            files = [p for p in files if any(fnmatch(names[p], i) for i in include)]
     else:
         files = [path] if path.is_file() else []
     if not files:
         raise UserError(
-            f"'sft.data.path': {path} is neither a file nor a folder that holds any "
+            f"'{key}': {path} is neither a file nor a folder that holds any "
             f"({', '.join(SUFFIXES)})."
         )
     return files
@@ -72,7 +96,7 @@ def _file(
             split.preferences.append(item)
 
 
-def _records(path: Path) -> Iterator[tuple[str, Any]]:
+def read_records(path: Path) -> Iterator[tuple[str, Any]]:
     """The records of a file with their places; a line that is no JSON comes as a string."""
     opener = gzip.open if path.suffix == ".gz" else open
     try:

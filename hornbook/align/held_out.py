@@ -6,6 +6,7 @@ gives away; the gain over the reference is counted on the same pairs.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -131,6 +132,29 @@ def preference_scores(
     return PreferenceScores(np.concatenate(found), pairs.reference, pairs.lengths)
 
 
+@torch.no_grad()
+def policy_drift(
+    policy: nn.Module, reference: nn.Module, pairs: PreferencePairs, batch: int = 16
+) -> float:
+    """KL(policy || reference) in nats per token, over all tokens of all answers.
+
+    The whole distributions are compared at every place of an answer, not samples of them.
+    """
+    device = next(policy.parameters()).device
+    reference.to(device)
+    total, tokens = 0.0, 0
+    for start in range(0, len(pairs), batch):
+        texts = pairs.texts(slice(start, start + batch))
+        inputs, targets = (text.flatten(0, 1).to(device) for text in texts)
+        counted = targets != IGNORE
+        ours, theirs = (
+            m(inputs)[counted].float().log_softmax(-1) for m in (policy, reference)
+        )
+        total += float((ours.exp() * (ours - theirs)).sum())
+        tokens += int(counted.sum())
+    return total / max(tokens, 1)
+
+
 def preference_results(scores: PreferenceScores, beta: float) -> list[Result]:
     """Accuracies and the margin on held-out pairs, with intervals; none without pairs."""
     n = len(scores.policy)
@@ -178,6 +202,7 @@ def reward_results(rewards: np.ndarray, baselines: dict[str, float]) -> list[Res
     if not n:
         return []
     share = float(_wins(rewards).mean())
+    margins = rewards[:, 0] - rewards[:, 1]
     accuracy: Result = {
         "task": "reward model, held-out pairs",
         "metric": "share of pairs",
@@ -190,11 +215,22 @@ def reward_results(rewards: np.ndarray, baselines: dict[str, float]) -> list[Res
     calibration: Result = {
         "task": "reward model, held-out pairs",
         "metric": "expected calibration error",
-        "value": calibration_error(rewards[:, 0] - rewards[:, 1]),
+        "value": calibration_error(margins),
         "n": n,
+        "ci95": list(_resampled(margins, calibration_error)),
         "higher_is_better": False,
     }
     return [accuracy, calibration]
+
+
+def _resampled(
+    values: np.ndarray, measure: Callable[[np.ndarray], float], times: int = 400
+) -> tuple[float, float]:
+    """The middle 95 % of ``measure`` over samples of ``values`` with replacement."""
+    rng = np.random.default_rng(0)
+    found = [measure(rng.choice(values, len(values))) for _ in range(times)]
+    low, high = np.quantile(found, (0.025, 0.975))
+    return float(low), float(high)
 
 
 def calibration_error(margins: np.ndarray, n_bins: int = 10) -> float:

@@ -20,10 +20,12 @@ from torch import Tensor, nn
 from hornbook.align.config import LoRAConfig
 from hornbook.core.errors import UserError
 from hornbook.core.files import atomic_file, read_json, write_json
+from hornbook.infer.quant.codes import Codes, quantize
 from hornbook.model.layout_llama import Llama, rename
 from hornbook.model.layouts import layout_for
 from hornbook.model.transformer import Transformer
 
+GROUP = 32  # columns that share a scale, where the frozen weight is kept as integers
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
 PREFIX = "base_model.model."  # PEFT's name for the model inside its own
@@ -38,6 +40,43 @@ ADAPTABLE = (
 )
 
 
+class FrozenCodes(nn.Module):
+    """A frozen linear layer whose weight is kept as integers (infer/quant/codes.py).
+
+    Two codes of 4 bits share a byte. The weight is spelled out for each product and
+    forgotten again.
+    """
+
+    codes: Tensor
+    scales: Tensor
+
+    def __init__(self, layer: nn.Linear, bits: int) -> None:
+        super().__init__()
+        self.bits, self.dtype = bits, layer.weight.dtype
+        self.in_features, self.out_features = layer.in_features, layer.out_features
+        found = quantize(layer.weight.detach().float(), bits, GROUP)
+        codes = found.codes
+        if bits == 4:
+            padded = F.pad(codes, (0, codes.shape[1] % 2)) + 8
+            codes = (padded[:, ::2] | (padded[:, 1::2] << 4)).to(torch.uint8)
+        self.register_buffer("codes", codes)
+        self.register_buffer("scales", found.scales)
+        self.bias = layer.bias
+
+    @property
+    def weight(self) -> Tensor:
+        """The weight that the integers stand for, (out_features, in_features)."""
+        codes = self.codes
+        if self.bits == 4:
+            pairs = torch.stack((codes & 15, codes >> 4), dim=-1).flatten(1)
+            codes = (pairs.to(torch.int8) - 8)[:, : self.in_features]
+        return Codes(codes, self.scales, self.bits, GROUP).weight().to(self.dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., in_features) to (..., out_features)."""
+        return F.linear(x, self.weight, self.bias)
+
+
 class LoRALinear(nn.Module):
     """A frozen linear layer and the low-rank change to it.
 
@@ -47,7 +86,7 @@ class LoRALinear(nn.Module):
 
     def __init__(self, base: nn.Linear, config: LoRAConfig) -> None:
         super().__init__()
-        self.base = base
+        self.base = FrozenCodes(base, config.bits) if config.bits else base
         self.scale = config.alpha / config.rank
         make = {"dtype": base.weight.dtype, "device": base.weight.device}
         self.down = nn.Parameter(torch.empty(config.rank, base.in_features, **make))
@@ -101,12 +140,22 @@ def adapters(model: nn.Module) -> dict[str, LoRALinear]:
 
 
 def merged(model: Transformer) -> Transformer:
-    """A copy of ``model`` with every adapter folded into its layer: plain weights again."""
+    """A copy of ``model`` with every adapter folded into its layer: plain weights again.
+
+    A model without adapters is returned as it is.
+    """
+    if not adapters(model):
+        return model
     plain = copy.deepcopy(model)
     with torch.no_grad():
         for name, adapter in adapters(plain).items():
-            adapter.base.weight.copy_(adapter.weight())
-            plain.set_submodule(name, adapter.base)
+            base, changed = adapter.base, adapter.weight()
+            layer = nn.Linear(
+                base.in_features, base.out_features, base.bias is not None
+            )
+            layer.weight = nn.Parameter(changed)
+            layer.bias = base.bias
+            plain.set_submodule(name, layer)
     return plain.requires_grad_()
 
 

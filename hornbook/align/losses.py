@@ -53,17 +53,22 @@ PairLoss = Callable[
 ]  # losses (pairs,), rewards (pairs, 2)
 
 
-def dpo(beta: float, label_smoothing: float = 0.0) -> PairLoss:
+def dpo(
+    beta: float, label_smoothing: float = 0.0, length_normalised: bool = False
+) -> PairLoss:
     """Direct preference optimisation (Rafailov et al. 2023, arXiv 2305.18290).
 
     The reward a policy implies is how much likelier it makes an answer than the reference
     does, times ``beta``. The loss is logistic regression on the difference of two rewards:
     no reward model, no sampling. ``label_smoothing`` is the share of labels believed wrong
-    (conservative DPO, Mitchell 2023).
+    (conservative DPO, Mitchell 2023). ``length_normalised`` takes rewards per token, so that
+    a long answer doesn't win by its length.
     """
 
     def losses(scores: Scores) -> tuple[Tensor, Tensor]:
         rewards = beta * (scores.policy - scores.reference)
+        if length_normalised:
+            rewards = rewards / scores.lengths
         margin = rewards[:, 0] - rewards[:, 1]
         right, wrong = -F.logsigmoid(margin), -F.logsigmoid(-margin)
         return (1 - label_smoothing) * right + label_smoothing * wrong, rewards
@@ -134,10 +139,12 @@ def kto(beta: float) -> Objective:
             drift = (unrelated - batch.reference[:, 1]).mean().clamp(min=0)
         gain = beta * (policy - batch.reference[:, 0] - drift)
         losses = 1 - torch.sigmoid(torch.where(batch.desirable, gain, -gain))
+        gain = gain.detach()
         metrics = {
-            "gain_desirable": (gain * batch.desirable).sum().detach(),
-            "gain_undesirable": (gain * ~batch.desirable).sum().detach(),
-            "drift": drift * len(gain),
+            "gain_desirable": (gain * batch.desirable).sum(),
+            "gain_undesirable": (gain * ~batch.desirable).sum(),
+            "accuracy": ((gain > 0) == batch.desirable).float().sum(),
+            "kl": drift * len(gain),
         }
         return Loss(losses.sum(), metrics)
 
@@ -152,8 +159,12 @@ def preference_objective(config: DPOConfig) -> Objective:
     Metrics are summed over pairs like the loss: ``reward_chosen``, ``reward_rejected``,
     ``margin``, ``accuracy``.
     """
+    if config.loss == "kto":
+        return kto(config.beta)
+    by_token = config.length_normalised
     pair_loss = {
-        "dpo": lambda: dpo(config.beta, config.label_smoothing),
+        "dpo": lambda: dpo(config.beta, config.label_smoothing, by_token),
+        "cdpo": lambda: dpo(config.beta, config.label_smoothing or 0.1, by_token),
         "ipo": lambda: ipo(config.beta),
         "simpo": lambda: simpo(config.beta, config.target_margin),
         "orpo": lambda: orpo(config.beta),

@@ -25,12 +25,13 @@ class Conversation(msgspec.Struct, frozen=True):
     messages: list[Message]
 
 
-class Preference(msgspec.Struct, frozen=True):
-    """Two answers to the same prompt, the first one better."""
+class Preference(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Two answers to the same prompt, the first one better; by ``margin``, where known."""
 
     prompt: list[Message]
     chosen: str
     rejected: str
+    margin: float = 0.0
 
 
 Record = TypeVar("Record", Conversation, Preference)

@@ -5,7 +5,8 @@ pairs. Pairs are padded to one length on the right, where causal attention can't
 is minimised on them stands in losses.py.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.numpy import load_file, save
-from torch import nn
+from torch import Tensor, nn
 
 from hornbook.align.losses import PreferenceBatch, log_probs
 from hornbook.align.messages import Message, Preference, assistant
@@ -50,18 +51,36 @@ class PreferencePairs:
         """Answer tokens (pairs, 2), the closing ``<|end|>`` included."""
         return (self.targets != IGNORE).sum(-1)
 
-    def batch(self, rows: np.ndarray | slice) -> PreferenceBatch:
-        """The chosen pairs as tensors."""
-        if self.reference is None:
-            raise ValueError("these pairs have no reference yet; see with_reference")
-        tokens, targets = self.tokens[rows], self.targets[rows]
+    def batch(
+        self,
+        rows: np.ndarray | slice,
+        reference: Tensor | None = None,
+        trim: bool = True,
+    ) -> PreferenceBatch:
+        """The chosen pairs as tensors; ``reference`` (pairs, 2) where it isn't stored."""
+        if reference is None:
+            if self.reference is None:
+                raise ValueError("these pairs have no reference yet: with_reference")
+            reference = torch.from_numpy(self.reference[rows])
         desirable = self.desirable
         return PreferenceBatch(
-            torch.from_numpy(tokens.astype(np.int64)),
-            torch.from_numpy(targets.astype(np.int64)),
-            torch.from_numpy(self.reference[rows]),
+            *self.texts(rows, trim),
+            reference,
             None if desirable is None else torch.from_numpy(desirable[rows]),
         )
+
+    def texts(
+        self, rows: np.ndarray | slice, trim: bool = True
+    ) -> tuple[Tensor, Tensor]:
+        """Tokens and targets of the chosen pairs; ``trim`` cuts padding all of them have."""
+        parts = (self.tokens[rows], self.targets[rows])
+        if trim and len(parts[0]):
+            answers = (parts[1] != IGNORE).any(axis=(0, 1))
+            longest = int(answers.nonzero()[0].max(initial=0)) + 1
+            time = -(-longest // LENGTH_STEP) * LENGTH_STEP
+            parts = tuple(part[..., :time] for part in parts)
+        tokens, targets = (torch.from_numpy(p.astype(np.int64)) for p in parts)
+        return tokens, targets
 
 
 def encode_pairs(
@@ -135,14 +154,18 @@ def with_reference(
     found = []
     with Progress("reference", total=len(pairs), unit="pair") as progress:
         for start in range(0, len(pairs), batch):
-            rows = slice(start, start + batch)
-            arrays = pairs.tokens[rows], pairs.targets[rows]
-            tensors = (torch.from_numpy(a.astype(np.int64)).to(device) for a in arrays)
+            texts = pairs.texts(slice(start, start + batch))
+            tensors = (tensor.to(device) for tensor in texts)
             found.append(log_probs(model, *tensors).cpu().numpy())
             progress.advance(len(found[-1]))
     model.train(was_training)
     reference = np.concatenate([*found, np.empty((0, 2), np.float32)])
     return replace(pairs, reference=reference.astype(np.float32))
+
+
+def without_reference(pairs: PreferencePairs) -> PreferencePairs:
+    """The same pairs for a loss that asks no reference."""
+    return replace(pairs, reference=np.zeros((len(pairs), 2), np.float32))
 
 
 def save_pairs(pairs: PreferencePairs, path: Path) -> None:
@@ -165,11 +188,19 @@ def load_pairs(path: Path) -> PreferencePairs:
 
 @dataclass(frozen=True)
 class PreferenceBatches:
-    """A batch source: ``batches(step)`` depends on the pairs, the seed and the step alone."""
+    """A batch source: ``batches(step)`` depends on the pairs, the seed and the step alone.
+
+    ``live`` is the frozen reference that scores each batch, where the pairs came without
+    scores; it runs inside ``autocast()``, as training does. ``trim`` lets batches be as
+    long as their longest answer, which a step compiled for one length can't have.
+    """
 
     pairs: PreferencePairs
     batch: int
     seed: int
+    live: nn.Module | None = None
+    autocast: Callable[[], AbstractContextManager] = nullcontext
+    trim: bool = True
 
     def __post_init__(self) -> None:
         if not len(self.pairs):
@@ -180,6 +211,11 @@ class PreferenceBatches:
 
     def __call__(self, step: int) -> PreferenceBatch:
         """Step ``step``'s batch, ``(batch, 2, time)``."""
-        return self.pairs.batch(
-            rows_of_step(step, self.batch, len(self.pairs), self.seed)
-        )
+        rows = rows_of_step(step, self.batch, len(self.pairs), self.seed)
+        if self.live is None:
+            return self.pairs.batch(rows, None, self.trim)
+        device = next(self.live.parameters()).device
+        texts = (text.to(device) for text in self.pairs.texts(rows))
+        with torch.no_grad(), self.autocast():
+            scores = log_probs(self.live, *texts).cpu()
+        return self.pairs.batch(rows, scores, self.trim)

@@ -58,14 +58,18 @@ class RewardBatch(TensorBatch):
 
     tokens  (pairs, 2, time) int64
     ends    (pairs, 2) int64: where each closing ``<|end|>`` stands
+    margin  (pairs,) float32: by how much the better answer is said to be better
     """
 
     tokens: Tensor
     ends: Tensor
+    margin: Tensor | None = None
 
 
-def bradley_terry(centre: float = 0.0) -> Objective:
+def bradley_terry(centre: float = 0.0, margin: bool = False) -> Objective:
     """-log of the probability given to the preference that was observed, summed over pairs.
+
+    With ``margin`` the lead must be as large as the data says (Touvron et al. 2023, Llama 2).
 
     Only differences count, so the rewards may drift off together; ``centre`` times the
     square of their sum is added to keep them around zero (Eisenstein et al. 2023,
@@ -75,7 +79,10 @@ def bradley_terry(centre: float = 0.0) -> Objective:
     def objective(model: nn.Module, batch: RewardBatch) -> Loss:
         flat = model(batch.tokens.flatten(0, 1), batch.ends.flatten())
         rewards = flat.view(-1, 2)
-        total = -F.logsigmoid(rewards[:, 0] - rewards[:, 1]).sum()
+        lead = rewards[:, 0] - rewards[:, 1]
+        if margin and batch.margin is not None:
+            lead = lead - batch.margin
+        total = -F.logsigmoid(lead).sum()
         if centre:
             total = total + centre * (rewards.sum(1) ** 2).sum()
         return Loss(total, reward_metrics(rewards.detach()))
@@ -89,19 +96,18 @@ class RewardBatches:
 
     tokens: np.ndarray
     ends: np.ndarray
+    margins: np.ndarray
     batch: int
     seed: int
     too_long: int = 0
 
-    def __post_init__(self) -> None:
+    def __call__(self, step: int) -> RewardBatch:
+        """Step ``step``'s batch. Raises :class:`UserError` when there are no pairs."""
         if not len(self.tokens):
             raise UserError(
                 f"There are no preference pairs to train a reward model on: {self.too_long} "
                 "were longer than 'model.context_length', and there were no others."
             )
-
-    def __call__(self, step: int) -> RewardBatch:
-        """Step ``step``'s batch."""
         return self.rows(rows_of_step(step, self.batch, len(self.tokens), self.seed))
 
     def rows(self, rows: np.ndarray | slice) -> RewardBatch:
@@ -109,6 +115,7 @@ class RewardBatches:
         return RewardBatch(
             torch.from_numpy(self.tokens[rows].astype(np.int64)),
             torch.from_numpy(self.ends[rows].astype(np.int64)),
+            torch.from_numpy(self.margins[rows]),
         )
 
 
@@ -120,7 +127,7 @@ def reward_batches(
     seed: int,
 ) -> RewardBatches:
     """Encode pairs and pad them; those that don't fit are left out and counted."""
-    rows = []
+    rows, margins = [], []
     for preference in preferences:
         sides = [
             render_chat(tokenizer, [*preference.prompt, assistant(answer)]).ids
@@ -128,6 +135,7 @@ def reward_batches(
         ]
         if max(map(len, sides)) <= context_length:
             rows.append(sides)
+            margins.append(preference.margin)
     longest = max((len(ids) for sides in rows for ids in sides), default=0)
     time = min(-(-longest // LENGTH_STEP) * LENGTH_STEP, context_length)
     tokens = np.full((len(rows), 2, time), tokenizer.special[PAD], np.int32)
@@ -136,7 +144,9 @@ def reward_batches(
         for side, ids in enumerate(sides):
             tokens[row, side, : len(ids)] = ids
             ends[row, side] = len(ids) - 1
-    return RewardBatches(tokens, ends, batch, seed, len(preferences) - len(rows))
+    too_long = len(preferences) - len(rows)
+    leads = np.array(margins, np.float32)
+    return RewardBatches(tokens, ends, leads, batch, seed, too_long)
 
 
 @torch.inference_mode()

@@ -22,7 +22,9 @@ DEVICE = click.option(
     "--device", default="auto", show_default=True, help="auto, cpu, cuda or mps."
 )
 MODEL = click.argument("model", type=click.Path(path_type=Path))
-STAGE = click.option("--stage", help="Which model of a run: pretrain, sft or dpo.")
+STAGE = click.option(
+    "--stage", help="Which model of a run: pretrain, sft, dpo, grpo, ppo."
+)
 WEIGHTS = click.option(
     "--weights",
     type=click.Choice(["float32", "bfloat16"]),

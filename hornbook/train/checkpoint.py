@@ -55,7 +55,8 @@ def write(
             raise OSError(errno.ENOSPC, "No space left on device", path) from None
         raise
     write_json(temporary / "trainer.json", state)
-    files = {path.name: sha256(path) for path in sorted(temporary.iterdir())}
+    paths = sorted(path for path in temporary.rglob("*") if path.is_file())
+    files = {path.relative_to(temporary).as_posix(): sha256(path) for path in paths}
     write_json(temporary / "training.json", {"step": step, "files": files})
     publish_directory(temporary, final)
     return final

@@ -31,6 +31,8 @@ from hornbook.train.step import Trainer
 from hornbook.train.trackers import open_trackers
 from hornbook.train.view import View
 
+Alarm = Callable[[dict[str, float]], str]
+
 
 @dataclass(frozen=True)
 class Hooks:
@@ -38,13 +40,16 @@ class Hooks:
 
     ``write_model(model, directory)`` writes the model's own files into a checkpoint (from
     another thread, and a copy of the model) and ``read_model(directory)`` loads the weights
-    back in place; ``validate()`` returns named held-out numbers; ``sample()`` returns texts.
+    back in place; ``validate()`` returns named held-out numbers; ``sample()`` returns texts;
+    ``alarm(numbers)`` says what is wrong with a step's numbers before it touches the weights
+    (empty: nothing), in matters of which the guard knows nothing.
     """
 
     write_model: Callable[[nn.Module, Path], None]
     read_model: Callable[[Path], None]
     validate: Callable[[], dict[str, float]] | None = None
     sample: Callable[[], list[dict[str, str]]] | None = None
+    alarm: Alarm | None = None
 
 
 def train(
@@ -67,6 +72,7 @@ def train(
     the guard gives up.
     """
     trainer = prepare(model, objective, config, backend, seed)
+    trainer.alarm = hooks.alarm
     saves = Saves(directory, config, model, trainer.optimizers, hooks)
     metrics, meter = Metrics(directory / "metrics.jsonl"), meter or Meter()
     step, state = saves.resume()
@@ -106,7 +112,7 @@ def prepare(
     model.to(backend.device).train()
     backend.convert(model)
     if config.recompute:
-        recompute_blocks(model)
+        recompute_blocks(getattr(model, "body", model))
     optimizers = build_optimizers(model, config)
     run, guard = backend.compiled(objective), Guard(config.guard)
     return Trainer(model, run, optimizers, config, backend, seed, guard)

@@ -1,6 +1,7 @@
 """One step of training: forward, backward, clip, and the update unless the step is bad."""
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -31,6 +32,7 @@ class Trainer:
     seed: int
     guard: Guard
     scaler: LossScaler = field(default_factory=LossScaler)
+    alarm: Callable[[dict[str, float]], str] | None = None
 
     def step(self, step: int, batch: TensorBatch) -> tuple[dict[str, Any], str]:
         """Do ``step`` with ``batch``: the diary's record of it, and what is wrong with it.
@@ -40,7 +42,7 @@ class Trainer:
         started = time.perf_counter()
         with explained(self.config, batch):
             loss, norm, extra = self.gradient(step, batch)
-        wrong = self.guard.judge(loss, norm)
+        wrong = self.guard.judge(loss, norm) or (self.alarm or _calm)(extra)
         if not wrong:
             self.update(step)
             self.guard.healthy(step, loss, norm)
@@ -132,6 +134,10 @@ class Trainer:
         """Take up what :meth:`state` gave; an empty one means the start."""
         self.guard = Guard.from_state(self.config.guard, state.get("guard", {}))
         self.scaler = LossScaler(**state.get("scaler", {}))
+
+
+def _calm(numbers: dict[str, float]) -> str:
+    return ""
 
 
 def _mix(seed: int, step: int) -> int:

@@ -1,8 +1,4 @@
-"""The policy gradient against TRL's, on a Hugging Face model and the same answers.
-
-Off the ratio's first step the values differ (theirs is a ratio of 1, ours a log-probability),
-so it is the gradients that have to agree.
-"""
+"""The policy gradient against TRL's, on a Hugging Face model and the same answers."""
 
 from collections import defaultdict
 from types import SimpleNamespace
@@ -12,13 +8,10 @@ import pytest
 import torch
 from torch import nn
 
+from hornbook.align.advantages import advantages_of, answer_scale
 from hornbook.align.config import GRPOConfig
-from hornbook.align.grpo import (
-    RolloutBatch,
-    advantages_of,
-    answer_scale,
-    policy_gradient,
-)
+from hornbook.align.grpo import policy_gradient
+from hornbook.align.rollouts import RolloutBatch
 from hornbook.data.batch import IGNORE
 from hornbook.train.config import TrainConfig
 
@@ -57,14 +50,21 @@ def rollouts():
     return ids, mask, rewards
 
 
-def our_gradients(rollouts, variant):
+def ours(rollouts, variant, old, reference, kl):
     ids, mask, rewards = rollouts
     config = GRPOConfig(
-        train=TrainConfig(steps=1), variant=variant, group=GROUP, max_tokens=ANSWER
-    )
+        train=TrainConfig(steps=1), variant=variant, group=GROUP, max_tokens=ANSWER,
+        clip=0.2, clip_high=0.2, kl=kl,
+    )  # fmt: skip
     targets = torch.full((len(ids), PROMPT + ANSWER - 1), IGNORE)
     targets[:, PROMPT - 1 :] = torch.where(mask == 1, ids[:, PROMPT:], IGNORE)
     flat = torch.from_numpy(rewards).flatten()
+
+    def placed(values):
+        whole = torch.zeros(len(ids), PROMPT + ANSWER - 1)
+        whole[:, PROMPT - 1 :] = values * mask
+        return whole
+
     batch = RolloutBatch(
         tokens=ids[:, :-1],
         targets=targets,
@@ -72,27 +72,26 @@ def our_gradients(rollouts, variant):
         scale=answer_scale(mask.sum(1), config),
         rewards=flat,
         mixed=torch.ones_like(flat),
+        old=None if old is None else placed(old),
+        reference=placed(reference) if kl else None,
     )
     model = tiny_model()
-    (policy_gradient([])(Logits(model), batch).total / batch.weight).backward()
-    return {name: p.grad for name, p in model.named_parameters()}
+    loss = policy_gradient([], config)(Logits(model), batch).total / batch.weight
+    loss.backward()
+    return loss.detach(), {name: p.grad for name, p in model.named_parameters()}
 
 
-def their_gradients(rollouts, variant):
-    ids, mask, rewards = rollouts
-    model = tiny_model().train()
-    flat = torch.from_numpy(rewards)
-    advantages = flat - flat.mean(1, keepdim=True)
-    if variant != "dr_grpo":
-        advantages = advantages / (flat.std(1, keepdim=True) + 1e-4)
+def trainer_of(model, variant, kl):
+    """A trainer of theirs that has been given only what its loss reads."""
 
     def log_probs(model, input_ids, attention_mask, logits_to_keep, **_):
         logits = model(input_ids).logits[:, :-1].log_softmax(-1)
         picked = logits.gather(-1, input_ids[:, 1:, None]).squeeze(-1)
-        return picked[:, -logits_to_keep:], torch.zeros(len(ids), ANSWER), None
+        entropies = torch.zeros(len(input_ids), ANSWER)
+        return picked[:, -logits_to_keep:], entropies, None
 
     same = lambda x: x  # noqa: E731
-    trainer = SimpleNamespace(
+    return SimpleNamespace(
         _get_per_token_logps_and_entropies=log_probs,
         accelerator=SimpleNamespace(
             num_processes=1,
@@ -100,12 +99,14 @@ def their_gradients(rollouts, variant):
             gather_for_metrics=same,
             reduce=lambda x, reduction: x,
         ),
-        args=SimpleNamespace(delta=None, steps_per_generation=1),
+        args=SimpleNamespace(
+            delta=None, steps_per_generation=1, use_bias_correction_kl=False
+        ),
         aux_loss_enabled=False,
         top_entropy_quantile=1.0,
         off_policy_mask_threshold=None,
         importance_sampling_level="token",
-        beta=0.0,
+        beta=kl,
         loss_type=variant,
         epsilon_low=0.2,
         epsilon_high=0.2,
@@ -116,6 +117,19 @@ def their_gradients(rollouts, variant):
         model=model,
         _metrics={"train": defaultdict(list), "eval": defaultdict(list)},
     )
+
+
+def theirs(rollouts, variant, old, reference, kl):
+    ids, mask, rewards = rollouts
+    model = tiny_model().train()
+    flat = torch.from_numpy(rewards)
+    if variant == "rloo":
+        others = (flat.sum(1, keepdim=True) - flat) / (GROUP - 1)
+        advantages = flat - others
+    else:
+        advantages = flat - flat.mean(1, keepdim=True)
+    if variant in ("grpo", "dapo"):
+        advantages = advantages / (flat.std(1, keepdim=True) + 1e-4)
     inputs = {
         "prompt_ids": ids[:, :PROMPT],
         "prompt_mask": torch.ones(len(ids), PROMPT, dtype=torch.long),
@@ -124,12 +138,55 @@ def their_gradients(rollouts, variant):
         "advantages": advantages.flatten(),
         "num_items_in_batch": mask.sum(),
     }
-    trl.GRPOTrainer._compute_loss(trainer, model, inputs).backward()
-    return {name: p.grad for name, p in model.named_parameters()}
+    if old is not None:
+        inputs["old_per_token_logps"] = old
+        inputs["old_logps"] = (old * mask).sum(1)
+    if kl:
+        inputs["ref_per_token_logps"] = reference
+    kind = trl.RLOOTrainer if variant == "rloo" else trl.GRPOTrainer
+    loss = kind._compute_loss(trainer_of(model, variant, kl), model, inputs)
+    loss.backward()
+    return loss.detach(), {name: p.grad for name, p in model.named_parameters()}
+
+
+def log_probs_near(rollouts, seed):
+    """What a policy a few steps away would have given the answers."""
+    ids = rollouts[0]
+    with torch.no_grad():
+        shares = tiny_model()(ids).logits[:, :-1].log_softmax(-1)
+    known = shares.gather(-1, ids[:, 1:, None]).squeeze(-1)[:, -ANSWER:]
+    noise = torch.randn(known.shape, generator=torch.Generator().manual_seed(seed))
+    return known + 0.2 * noise
 
 
 @pytest.mark.parametrize("variant", ["grpo", "dr_grpo", "dapo"])
-def test_gradients_equal_trl(rollouts, variant):
-    ours, theirs = our_gradients(rollouts, variant), their_gradients(rollouts, variant)
-    for name, gradient in ours.items():
-        torch.testing.assert_close(gradient, theirs[name], rtol=1e-4, atol=1e-5)
+@pytest.mark.parametrize("kl", [0.0, 0.1])
+def test_later_updates_equal_trl_in_value_and_gradient(rollouts, variant, kl):
+    """Here ratios differ from 1, some beyond the clip, and the start is another policy."""
+    old, reference = log_probs_near(rollouts, 1), log_probs_near(rollouts, 2)
+    (loss, gradients), (known, wanted) = (
+        side(rollouts, variant, old, reference, kl) for side in (ours, theirs)
+    )
+    torch.testing.assert_close(loss, known, rtol=1e-5, atol=1e-6)
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(gradient, wanted[name], rtol=1e-4, atol=1e-5)
+
+
+def test_rloo_equals_trl(rollouts):
+    old = log_probs_near(rollouts, 1)
+    (loss, gradients), (known, wanted) = (
+        side(rollouts, "rloo", old, None, 0.0) for side in (ours, theirs)
+    )
+    torch.testing.assert_close(loss, known, rtol=1e-5, atol=1e-6)
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(gradient, wanted[name], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("variant", ["grpo", "dr_grpo", "dapo"])
+def test_the_first_update_equals_trl(rollouts, variant):
+    (loss, gradients), (known, wanted) = (
+        side(rollouts, variant, None, None, 0.0) for side in (ours, theirs)
+    )
+    torch.testing.assert_close(loss, known, rtol=1e-5, atol=1e-6)
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(gradient, wanted[name], rtol=1e-4, atol=1e-5)

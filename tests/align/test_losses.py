@@ -188,7 +188,7 @@ def test_kto_equals_its_formula_answer_by_answer():
         1 - torch.sigmoid(0.2 * g * s) for g, s in zip(gains, signs, strict=True)
     )
     assert loss.total.item() == pytest.approx(expected.item(), rel=1e-5)
-    assert loss.metrics["drift"].item() == pytest.approx(14 * drift.item(), rel=1e-4)
+    assert loss.metrics["kl"].item() == pytest.approx(14 * drift.item(), rel=1e-4)
     good = sum(0.2 * g for g, s in zip(gains, signs, strict=True) if s > 0)
     assert loss.metrics["gain_desirable"].item() == pytest.approx(good.item(), rel=1e-4)
 

@@ -20,6 +20,7 @@ DATA = Path(
         ("gsm8k", 7_473, False),
         ("instruct_raschka", 1_100, False),
         ("pref_raschka", 1_100, True),
+        ("oasst", 70, True),
         ("hh_rlhf", 4_666, True),
         ("toolcall", 300, False),
     ],
