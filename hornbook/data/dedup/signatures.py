@@ -29,13 +29,16 @@ VERSION = 1  # of the hashes: one more whenever the same text would get other ke
 
 @dataclass
 class Signed:
-    """What is noted about ``n`` documents: 60 bytes each, and 8 more per band."""
+    """What is noted about ``n`` documents: 60 bytes each, and 8 more per band.
+
+    The arrays may be files mapped into memory.
+    """
 
     ids: np.ndarray  # (n, 2) uint64: the 128 bits of the id
     digests: np.ndarray  # (n, 2) uint64: xxh3_128 of the text
     sizes: np.ndarray  # (n,) int64, bytes
     shingles: np.ndarray  # (n,) int64
-    keys: np.ndarray  # (bands, n) uint64; may be a file mapped into memory
+    keys: np.ndarray  # (bands, n) uint64
     sources: np.ndarray  # (n,) int32: which of the names
     names: list[str]
 
@@ -43,7 +46,7 @@ class Signed:
 def sign(settings: Lsh, documents: Path, progress: Progress, folder: Path) -> Signed:
     """One pass over the texts, by units that stay in ``folder`` should it be cut off.
 
-    The band keys of all go into ``folder/keys.npy``.
+    What is noted goes into files of ``folder`` that are mapped into memory.
     """
 
     def work(number: int, unit: DocumentUnit) -> dict[str, Any]:
@@ -51,13 +54,17 @@ def sign(settings: Lsh, documents: Path, progress: Progress, folder: Path) -> Si
 
     total = count_documents(documents)
     done = list(pass_over(work, documents, folder, progress, VERSION, settings))
+
+    def array(name: str, *shape: int, kind: type = np.int64) -> np.ndarray:
+        return _array_in_file(folder / f"{name}.npy", shape, kind)
+
     signed = Signed(
-        np.empty((total, 2), np.uint64),
-        np.empty((total, 2), np.uint64),
-        np.empty(total, np.int64),
-        np.empty(total, np.int64),
-        _array_in_file(folder / "keys.npy", (settings.bands, total)),
-        np.empty(total, np.int32),
+        array("ids", total, 2, kind=np.uint64),
+        array("digests", total, 2, kind=np.uint64),
+        array("sizes", total),
+        array("shingles", total),
+        array("keys", settings.bands, total, kind=np.uint64),
+        array("sources", total, kind=np.int32),
         list(dict.fromkeys(name for facts in done for name in facts["names"])),
     )
     start = 0
@@ -101,11 +108,11 @@ def _unit_file(folder: Path, number: int) -> Path:
     return folder / f"signed-{number:06d}.npz"
 
 
-def _array_in_file(path: Path, shape: tuple[int, int]) -> np.ndarray:
+def _array_in_file(path: Path, shape: tuple[int, ...], kind: type) -> np.ndarray:
     if 0 in shape:
-        return np.zeros(shape, np.uint64)  # an empty file cannot be mapped
+        return np.zeros(shape, kind)  # an empty file cannot be mapped
     path.parent.mkdir(parents=True, exist_ok=True)
-    return np.lib.format.open_memmap(path, "w+", np.uint64, shape)
+    return np.lib.format.open_memmap(path, "w+", kind, shape)
 
 
 def text_digests(buffer: np.ndarray, offsets: np.ndarray) -> np.ndarray:
@@ -139,7 +146,7 @@ def save(signed: Signed, settings: Lsh, kept: np.ndarray, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in ARRAYS:
         np.save(folder / f"{name}.npy", getattr(signed, name)[kept])
-    keys = _array_in_file(folder / "keys.npy", (settings.bands, len(kept)))
+    keys = _array_in_file(folder / "keys.npy", (settings.bands, len(kept)), np.uint64)
     for row, band in zip(keys, signed.keys, strict=True):
         row[:] = band[kept]
     if isinstance(keys, np.memmap):

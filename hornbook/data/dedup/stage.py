@@ -6,6 +6,7 @@ what stays. Earlier runs given in ``against`` take part as documents that stay a
 """
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,13 +89,10 @@ def _find(
     those of earlier runs.
     """
     kept, similarity = np.arange(len(order)), np.ones(len(order))
-    first = first_copies(np.concatenate([one.digests for one in signed]), order)
+    first = first_copies(_joined([one.digests for one in signed]), order)
     unique = first == kept
-    shingles = np.concatenate([one.shingles for one in signed])
-    bands = (
-        np.concatenate(parts)
-        for parts in zip(*(one.keys for one in signed), strict=True)
-    )
+    shingles = _joined([one.shingles for one in signed])
+    bands = map(_joined, zip(*(one.keys for one in signed), strict=True))
     groups = find_groups(bands, unique & (shingles > 0))
     ranked = groups.among(order)
     n_fixed = int((ranked >= len(signed[0].sizes)).sum())
@@ -102,8 +100,13 @@ def _find(
         _read_sets(folders, ranked, len(order), sets, progress)
         where = sets.members(), sets.starts, sets.sizes
         keep_best(ranked, n_fixed, groups, where, settings.threshold, kept, similarity)
-    ids = np.concatenate([one.ids for one in signed])
+    ids = _joined([one.ids for one in signed])
     return Duplicates(kept[first], similarity[first], ~unique, ids)
+
+
+def _joined(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """The arrays end to end; a single one as it is, for it may be large."""
+    return np.asarray(arrays[0]) if len(arrays) == 1 else np.concatenate(arrays)
 
 
 def _read_sets(
