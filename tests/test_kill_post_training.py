@@ -88,7 +88,7 @@ def test_learning_from_rewards_goes_on_inside_a_round(
 
 
 def numbers_of(diary):
-    """Every record of a diary without what a clock says."""
-    clocks = ("seconds", "tokens_per_second", "mfu")
+    """Every record of a diary without what a clock says, and what the system lent."""
+    clocks = ("seconds", "tokens_per_second", "mfu", "memory")
     records = read_metrics(diary)
     return [{k: v for k, v in r.items() if k not in clocks} for r in records]

@@ -1,10 +1,13 @@
 """What a user sees: `hornbook tokens` and `hornbook tokenizer compare`."""
 
 import json
+from unittest.mock import patch
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
+from hornbook import show
 from hornbook.cli import commands
 from tests.tokenizer.samples import trained
 
@@ -22,7 +25,9 @@ def folders(tmp_path_factory):
 
 
 def shown(*arguments: str, text: str = "") -> str:
-    result = CliRunner().invoke(commands, arguments, input=text, env={"COLUMNS": "200"})
+    wide = Console(width=200, highlight=False)
+    with patch.object(show, "console", wide):  # a console keeps its first width
+        result = CliRunner().invoke(commands, arguments, input=text)
     assert result.exit_code == 0, result.output
     return result.output
 
