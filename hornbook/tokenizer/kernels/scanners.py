@@ -37,10 +37,20 @@ POS, SCAN, STOP, COUNT, SCANNER = range(5)  # of the cursor
 AHEAD = 70
 
 
-def by_windows(starts_of, next_piece):
+def named_inner(name, loop):
+    """``@inner`` for one of several functions made by the same lines.
+
+    Compiled code goes by its function's name and a number that each process counts for
+    itself. Of two loops with one name, compiled in two processes and loaded from the cache
+    into a third, the second could be taken for the first.
+    """
+    loop.__qualname__ = name
+    return inner(loop)
+
+
+def by_windows(name, starts_of, next_piece):
     """The loop that finds ends by windows, and by ``next_piece`` where those can't."""
 
-    @inner
     def loop(address):
         buf, classes = view(address, BUFFER, np.uint8), view(address, CLASSES, np.uint8)
         ends, cursor = view(address, ENDS, np.uint64), view(address, CURSOR, np.int64)
@@ -76,13 +86,12 @@ def by_windows(starts_of, next_piece):
                 scan = max(scan, pos + 1)
         cursor[POS], cursor[SCAN], cursor[COUNT] = pos, scan, m
 
-    return loop
+    return named_inner(name, loop)
 
 
-def one_by_one(next_piece):
+def one_by_one(name, next_piece):
     """The loop that finds ends by a scanner of ``scan.py``."""
 
-    @inner
     def loop(address):
         buf, classes = view(address, BUFFER, np.uint8), view(address, CLASSES, np.uint8)
         ends, cursor = view(address, ENDS, np.uint64), view(address, CURSOR, np.int64)
@@ -93,13 +102,14 @@ def one_by_one(next_piece):
             m += 1
         cursor[POS], cursor[SCAN], cursor[COUNT] = pos, pos + 1, m
 
-    return loop
+    return named_inner(name, loop)
 
 
-gpt2_ends = by_windows(gpt2_starts, gpt2_piece)
-gpt4_ends = by_windows(gpt4_starts, cl100k_piece)
-llama3_ends = by_windows(gpt4_starts, llama3_piece)
-o200k_ends, whole_ends = one_by_one(o200k_piece), one_by_one(whole)
+gpt2_ends = by_windows("gpt2_ends", gpt2_starts, gpt2_piece)
+gpt4_ends = by_windows("gpt4_ends", gpt4_starts, cl100k_piece)
+llama3_ends = by_windows("llama3_ends", gpt4_starts, llama3_piece)
+o200k_ends = one_by_one("o200k_ends", o200k_piece)
+whole_ends = one_by_one("whole_ends", whole)
 
 
 def scan_gpt2(address):
