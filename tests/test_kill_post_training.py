@@ -5,6 +5,8 @@ import shutil
 import signal
 import time
 
+import pytest
+
 from hornbook.train.metrics import read_metrics
 
 POST = (
@@ -61,6 +63,7 @@ def assert_same_weights(run, other, stages):
             assert path.read_bytes() == twin.read_bytes(), path
 
 
+@pytest.mark.slow
 def test_killed_and_started_again_it_ends_in_the_same_weights(
     start, small_recipe, small_run, tmp_path
 ):

@@ -17,6 +17,9 @@ def add_noise(model: Transformer, alpha: float) -> None:
         if not (embedding.training and torch.is_grad_enabled()):
             return output
         size = alpha / (output.shape[-2] * output.shape[-1]) ** 0.5
-        return output + torch.empty_like(output).uniform_(-size, size)
+        # Drawn from the batch itself, so that a resumed run adds the same.
+        dice = torch.Generator(output.device).manual_seed(int(inputs[0].sum()))
+        noise = torch.empty_like(output).uniform_(-size, size, generator=dice)
+        return output + noise
 
     model.embedding.register_forward_hook(noisy)
