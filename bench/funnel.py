@@ -26,10 +26,9 @@ import zstandard
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from bench.measure import DATA, bar, finish
+from bench.measure import DATA, DATA_STAGES, NO_TRAINING, bar, finish
 
 PASSAGE = 3000  # characters
-STAGES = ("extract", "filter", "dedup", "split", "shards")
 RECIPE = """
 [[data.sources]]
 kind = "files"
@@ -42,14 +41,6 @@ rows = 8
 [tokenizer]
 vocab_size = 8192
 max_bytes = 2000000
-[model]
-n_layers = 1
-d_model = 64
-n_heads = 1
-n_kv_heads = 1
-context_length = 64
-[pretrain]
-steps = 1
 """
 
 
@@ -63,7 +54,8 @@ def main() -> None:
         folder = Path(name)
         corpus = folder / "corpus.jsonl"
         size = write_corpus(corpus, options.data, 20e6 if options.quick else 400e6)
-        (folder / "funnel.toml").write_text(RECIPE.format(corpus=corpus))
+        recipe = RECIPE.format(corpus=corpus) + NO_TRAINING
+        (folder / "funnel.toml").write_text(recipe)
         run(folder, "warm", 1, "shards")  # kernels are compiled and cached from here on
         one, two = (run(folder, f"on{n}", n, "shards") for n in (1, 2))
         theirs = peer(options.peers, folder, corpus, 4e6, "on1")
@@ -144,7 +136,7 @@ def run(folder: Path, name: str, cores: int, until: str) -> dict[str, float]:
         stdout=subprocess.DEVNULL,
         preexec_fn=lambda: os.sched_setaffinity(0, allowed),
     )
-    manifests = {s: folder / name / s / "manifest.json" for s in STAGES}
+    manifests = {s: folder / name / s / "manifest.json" for s in DATA_STAGES}
     seconds = {s: json.loads(p.read_text())["seconds"] for s, p in manifests.items()}
     print(f"  {name}: { ({s: round(v, 2) for s, v in seconds.items()}) }", flush=True)
     return seconds

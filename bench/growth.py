@@ -20,9 +20,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from bench.measure import bar, finish
+from bench.measure import DATA_STAGES, NO_TRAINING, bar, finish
 
-STAGES = ("extract", "filter", "dedup", "split", "shards")
 RECIPE = """
 name = "{name}"
 [[data.sources]]
@@ -32,14 +31,6 @@ path = "{corpus}"
 min_bytes = 50
 [tokenizer]
 kind = "byte"
-[model]
-n_layers = 1
-d_model = 64
-n_heads = 1
-n_kv_heads = 1
-context_length = 64
-[pretrain]
-steps = 1
 """
 
 
@@ -65,7 +56,8 @@ def run(folder: Path, count: int) -> dict[str, float]:
     """Curate ``count`` documents: seconds in all and by stage, and the peak of memory."""
     corpus, recipe = folder / f"{count}.jsonl", folder / f"{count}.toml"
     size = write_corpus(corpus, count)
-    recipe.write_text(RECIPE.format(name=f"run{count}", corpus=corpus))
+    settings = RECIPE.format(name=f"run{count}", corpus=corpus)
+    recipe.write_text(settings + NO_TRAINING)
     command = [
         *(sys.executable, "-m", "hornbook.cli", "run", str(recipe)),
         *("--runs", str(folder), "--until", "shards"),
@@ -76,9 +68,9 @@ def run(folder: Path, count: int) -> dict[str, float]:
     peak = Peak(process.pid)
     if process.wait():
         raise SystemExit(f"the run of {count} documents failed")
-    manifests = {s: folder / f"run{count}" / s / "manifest.json" for s in STAGES}
+    manifests = {s: folder / f"run{count}" / s / "manifest.json" for s in DATA_STAGES}
     facts = {s: json.loads(path.read_text()) for s, path in manifests.items()}
-    seconds = {s: facts[s]["seconds"] for s in STAGES}
+    seconds = {s: facts[s]["seconds"] for s in DATA_STAGES}
     corpus.unlink()
     found = {"seconds": sum(seconds.values()), "memory": peak.value, "bytes": size}
     print(f"  {count:,} documents: {found} {seconds}", flush=True)

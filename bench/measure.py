@@ -14,6 +14,18 @@ from hornbook.pipeline import versions
 
 RESULTS = Path(__file__).parent / "results"
 DATA = Path(__file__).parents[2] / "shared" / "data"
+DATA_STAGES = ("extract", "filter", "dedup", "split", "shards")
+# The end of a recipe of which only the data stages run.
+NO_TRAINING = """
+[model]
+n_layers = 1
+d_model = 64
+n_heads = 1
+n_kv_heads = 1
+context_length = 64
+[pretrain]
+steps = 1
+"""
 
 
 def cpu(work: Callable[[], object], repeats: int = 3) -> float:
