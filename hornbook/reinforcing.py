@@ -5,8 +5,11 @@ Both start from the last policy before them.
 """
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from torch import nn
 
 from hornbook.align.config import GRPOConfig, PPOConfig, RolloutConfig
 from hornbook.align.exercises import exercises_from, exercises_of_files
@@ -28,13 +31,15 @@ from hornbook.align.solving import Examination, solved_results
 from hornbook.core.errors import UserError
 from hornbook.core.files import write_json
 from hornbook.evaluate.results import Result
+from hornbook.model.transformer import Transformer
 from hornbook.pipeline import Task
 from hornbook.post_stages import start_of
 from hornbook.recipe import load as load_recipe
 from hornbook.sandbox.run import require
 from hornbook.stages import model_directory
 from hornbook.tokenizer.base import Tokenizer, load_tokenizer
-from hornbook.train.backend import choose_backend, choose_device
+from hornbook.train.backend import Backend, choose_backend, choose_device
+from hornbook.train.objective import Objective
 from hornbook.training import Files, load, plain_files, run_training
 
 SAMPLES = 4  # answers to each held-out exercise when the finished model is judged
@@ -42,71 +47,24 @@ SAMPLES = 4  # answers to each held-out exercise when the finished model is judg
 
 def grpo(task: Task) -> dict[str, Any]:
     """Learn from rewards that a program checks (GRPO and its variants)."""
-    recipe = task.recipe
-    assert recipe.grpo is not None
-    config = recipe.grpo
-    start = task.input(start_of(recipe, "grpo")) / "model"
-    model, tokenizer = load(start)
-    backend = choose_backend(config.train, task.device)
-    judge = judge_of(task, config)
-    exercises, held_out, skipped = exercises_of(task, config)
-    reference = None
-    if config.kl:
-        reference = load(start)[0].to(backend.device).requires_grad_(False)
-    rollouts = Rollouts(
-        model,
-        tokenizer,
-        exercises,
-        config,
-        recipe.seed,
-        judge,
-        reference,
-        task.out,
-        backend.autocast,
-        backend.compile,
-    )
-    exam = examination(held_out, tokenizer, model.config.context_length, config, judge)
-
-    facts = run_training(
-        task,
-        model,
-        policy_gradient(rollouts.banned, config),
-        rollouts,
-        config.train,
-        backend,
-        plain_files(model, tokenizer),
-        exam.numbers(model) if len(exam) else None,
-        alarm=collapse_alarm(task.out / "metrics.jsonl", config),
-    )
-    more = finish(task, config, rollouts, exam, judge, skipped)
-    return {**facts, **more, "variant": config.variant}
+    config = task.recipe.grpo
+    assert config is not None
+    course = Course.of(task, "grpo", with_reference=config.kl > 0)
+    rollouts = course.rounds(Rollouts, course.policy)
+    objective = policy_gradient(rollouts.banned, config)
+    files = plain_files(course.policy, course.tokenizer)
+    facts = course.take(course.policy, objective, rollouts, files)
+    return {**facts, "variant": config.variant}
 
 
 def ppo(task: Task) -> dict[str, Any]:
     """Learn from rewards with a value of every place (PPO)."""
-    recipe = task.recipe
-    assert recipe.ppo is not None
-    config = recipe.ppo
-    start = task.input(start_of(recipe, "ppo")) / "model"
-    body, tokenizer = load(start)
-    backend = choose_backend(config.train, task.device)
-    model, judge = ActorCritic(body), judge_of(task, config)
-    exercises, held_out, skipped = exercises_of(task, config)
-    reference = load(start)[0].to(backend.device).requires_grad_(False)
-    rounds = PPORounds(
-        model,
-        tokenizer,
-        exercises,
-        config,
-        recipe.seed,
-        judge,
-        reference,
-        task.out,
-        backend.autocast,
-        backend.compile,
-    )
-    exam = examination(held_out, tokenizer, body.config.context_length, config, judge)
-    plain = plain_files(body, tokenizer)
+    config = task.recipe.ppo
+    assert config is not None
+    course = Course.of(task, "ppo", with_reference=True)
+    model = ActorCritic(course.policy)
+    rounds = course.rounds(PPORounds, model)
+    plain = plain_files(course.policy, course.tokenizer)
 
     def write(copy: ActorCritic, directory: Path) -> None:
         plain.write(copy.body, directory)
@@ -116,42 +74,100 @@ def ppo(task: Task) -> dict[str, Any]:
         plain.read(directory)
         load_value_head(model, directory)
 
-    facts = run_training(
-        task,
-        model,
-        ppo_objective(rounds.banned, config),
-        rounds,
-        config.train,
-        backend,
-        Files(write, read),
-        exam.numbers(body) if len(exam) else None,
-        alarm=collapse_alarm(task.out / "metrics.jsonl", config),
-    )
-    return {**facts, **finish(task, config, rounds, exam, judge, skipped)}
+    objective = ppo_objective(rounds.banned, config)
+    return course.take(model, objective, rounds, Files(write, read))
 
 
-def finish(
-    task: Task,
-    config: GRPOConfig | PPOConfig,
-    rounds: Rounds,
-    exam: Examination,
-    judge: Judging,
-    skipped: list[str],
-) -> dict[str, Any]:
-    """Clear away what only a resumed training needs; what was answered, and what failed."""
-    for path in task.out.glob("rollouts-*.safetensors"):
-        path.unlink()
-    faults = getattr(judge, "faults", [])
-    write_json(task.out / "faults.json", {"faults": faults, "skipped": skipped})
-    n_rounds = -(-config.train.steps // config.updates)
-    return {
-        "reward": config.reward,
-        "exercises": len(rounds.exercises),
-        "held_out_exercises": len(exam),
-        "skipped": len(skipped),
-        "answers": n_rounds * config.prompts * config.group,
-        "epochs": n_rounds * config.prompts / len(rounds.exercises),
-    }
+AnyRounds = TypeVar("AnyRounds", bound=Rounds)
+
+
+@dataclass(frozen=True)
+class Course:
+    """What learning from rewards needs before its first step, whatever the algorithm."""
+
+    task: Task
+    config: GRPOConfig | PPOConfig
+    policy: Transformer
+    tokenizer: Tokenizer
+    reference: Transformer | None  # the policy as it is now, frozen
+    backend: Backend
+    judge: Judging
+    exercises: list[Exercise]
+    exam: Examination
+    skipped: list[str]  # what could not be read
+
+    @classmethod
+    def of(cls, task: Task, name: str, with_reference: bool) -> "Course":
+        """The course of the stage ``name``, from the model that it starts with."""
+        config = getattr(task.recipe, name)
+        start = task.input(start_of(task.recipe, name)) / "model"
+        policy, tokenizer = load(start)
+        backend = choose_backend(config.train, task.device)
+        judge = judge_of(task, config)
+        exercises, held_out, skipped = exercises_of(task, config)
+        reference = None
+        if with_reference:
+            reference = load(start)[0].to(backend.device).requires_grad_(False)
+        length = policy.config.context_length
+        exam = examination(held_out, tokenizer, length, config, judge)
+        return cls(
+            task,
+            config,
+            policy,
+            tokenizer,
+            reference,
+            backend,
+            judge,
+            exercises,
+            exam,
+            skipped,
+        )
+
+    def rounds(self, kind: type[AnyRounds], model: nn.Module) -> AnyRounds:
+        """The batch source: ``model`` (or the policy inside it) answers, and is judged."""
+        return kind(
+            model,  # pyright: ignore[reportArgumentType]  (PPO's has the policy inside)
+            self.tokenizer,
+            self.exercises,
+            self.config,
+            self.task.recipe.seed,
+            self.judge,
+            self.reference,
+            self.task.out,
+            self.backend.autocast,
+            self.backend.compile,
+        )
+
+    def take(
+        self, model: nn.Module, objective: Objective, rounds: Rounds, files: Files
+    ) -> dict[str, Any]:
+        """Train; clear away what only a resumed training needs; what came of it."""
+        config, out = self.config, self.task.out
+        facts = run_training(
+            self.task,
+            model,
+            objective,
+            rounds,
+            config.train,
+            self.backend,
+            files,
+            self.exam.numbers(self.policy) if len(self.exam) else None,
+            alarm=collapse_alarm(out / "metrics.jsonl", config),
+        )
+        for path in out.glob("rollouts-*.safetensors"):
+            path.unlink()
+        faults = getattr(self.judge, "faults", [])
+        write_json(out / "faults.json", {"faults": faults, "skipped": self.skipped})
+        n_rounds = -(-config.train.steps // config.updates)
+        return {
+            **facts,
+            "reward": config.reward,
+            "exercises": len(rounds.exercises),
+            "held_out_exercises": len(self.exam),
+            "skipped": len(self.skipped),
+            "answers": n_rounds * config.prompts * config.group,
+            "epochs": n_rounds * config.prompts / len(rounds.exercises),
+        }
 
 
 def solved(task: Task, name: str) -> list[Result]:

@@ -1,7 +1,8 @@
 """Noise on the embeddings while fine-tuning (NEFTune, Jain et al. 2023, arXiv 2310.05914).
 
 Uniform noise of the same size whatever the length of the row: answers get longer and less
-like the training set's wording. Nothing is added outside of training.
+like the training set's wording. Nothing is added outside of training. Training sets PyTorch's
+generator by the step, so a resumed run adds what one that was never killed does.
 """
 
 import torch
@@ -17,9 +18,6 @@ def add_noise(model: Transformer, alpha: float) -> None:
         if not (embedding.training and torch.is_grad_enabled()):
             return output
         size = alpha / (output.shape[-2] * output.shape[-1]) ** 0.5
-        # Drawn from the batch itself, so that a resumed run adds the same.
-        dice = torch.Generator(output.device).manual_seed(int(inputs[0].sum()))
-        noise = torch.empty_like(output).uniform_(-size, size, generator=dice)
-        return output + noise
+        return output + torch.empty_like(output).uniform_(-size, size)
 
     model.embedding.register_forward_hook(noisy)
