@@ -22,7 +22,7 @@ from bench.measure import bar, finish  # noqa: E402
 from hornbook.ablate import ablate  # noqa: E402
 from hornbook.recipe import load  # noqa: E402
 
-OVER, QUICK_OVER = "norm,norm_place,position,mlp", "norm"
+OVER, QUICK_OVER = "norm,position,mlp,norm_place", "norm"
 MINUTES = 20
 
 

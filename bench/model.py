@@ -1,7 +1,7 @@
 """Forward and backward of two shapes beside Transformers' classes: seconds and memory.
 
     python bench/model.py [--quick] [--only gpt2-124m llama-110m] [--dtype bfloat16 float32]
-                          [--how eager compiled] [--threads 1] [--device cpu]
+                          [--how eager compiled] [--threads 1] [--device cpu] [--sides ours theirs]
 
 GPT-2 124M and a Llama of 110 M parameters, the same weights on both sides, loss and all,
 eager and compiled; Transformers attends through SDPA. Ours is set up as its training loop
@@ -53,6 +53,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--sides", nargs="+", choices=SIDES, default=SIDES)
     parser.add_argument("--side", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.side:
@@ -100,7 +101,7 @@ def measure(
     """Seconds of steps of all sides, taken in turns, and the bytes at their peaks."""
     workers = {
         side: start(side, shape, dtype, how, options)
-        for side in SIDES
+        for side in options.sides
         if not (options.quick and side == SIDES[2])
     }
     losses = {

@@ -228,7 +228,8 @@ def render(result: dict[str, Any]) -> Table:
     title = (
         f"{result['metric']}, {result['seeds']} seeds, {result['steps']:,} steps each"
     )
-    table = Table("variant", title=title, title_justify="left")
+    table = Table(title=title, title_justify="left")
+    table.add_column("variant", no_wrap=True)
     for column in (
         "parameters",
         "bits per byte",

@@ -30,38 +30,28 @@ class BlockedAttention(torch.autograd.Function):
     ) -> Tensor:
         """The mixed values, (batch, heads, time, width)."""
         query = query * query.shape[-1] ** -0.5
-        mixed = torch.empty(
-            (*query.shape[:-1], value.shape[-1]), dtype=value.dtype, device=value.device
-        )
-        wide = torch.promote_types(query.dtype, torch.float32)
-        norms = torch.empty(query.shape[:-1], dtype=wide, device=query.device)
+        mixed = value.new_empty((*query.shape[:-1], value.shape[-1]))
         for rows, seen in _blocks(query, key, mask):
-            scores = _scores(query, key, mask, rows, seen)
-            top = scores.amax(-1, keepdim=True)
-            weights = scores.sub_(top).exp_()
-            total = weights.sum(-1, keepdim=True)
-            norms[:, :, rows] = top.add_(total.log())[..., 0]
-            mixed[:, :, rows] = weights.div_(total).type_as(value) @ value[:, :, :seen]
-        ctx.save_for_backward(query, key, value, mixed, norms, mask)
+            weights = _weights(query, key, mask, rows, seen).type_as(value)
+            mixed[:, :, rows] = weights @ value[:, :, :seen]
+        ctx.save_for_backward(query, key, value, mask)
         return mixed
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         """The gradients of query, key and value."""
-        query, key, value, mixed, norms, mask = ctx.saved_tensors
+        query, key, value, mask = ctx.saved_tensors
         d_query = torch.empty_like(query)
         d_key, d_value = torch.zeros_like(key), torch.zeros_like(value)
-        # What softmax's normalisation takes off each row's gradient.
-        shares = (gradient * mixed).sum(-1, dtype=norms.dtype)
         for rows, seen in _blocks(query, key, mask):
-            weights = _scores(query, key, mask, rows, seen)
-            weights = weights.sub_(norms[:, :, rows, None]).exp_()
+            weights = _weights(query, key, mask, rows, seen)
             mine = gradient[:, :, rows]
             d_value[:, :, :seen] += weights.type_as(value).mT @ mine
-            d_scores = (mine @ value[:, :, :seen].mT).to(norms.dtype)
-            d_scores.sub_(shares[:, :, rows, None]).mul_(weights)
-            d_scores = d_scores.type_as(query)
+            d_weights = (mine @ value[:, :, :seen].mT).type_as(weights)
+            d_scores = torch.ops.aten._softmax_backward_data(
+                d_weights, weights, -1, weights.dtype
+            ).type_as(query)
             d_query[:, :, rows] = d_scores @ key[:, :, :seen]
             d_key[:, :, :seen] += d_scores.mT @ query[:, :, rows]
         return d_query.mul_(query.shape[-1] ** -0.5), d_key, d_value, None
@@ -78,19 +68,20 @@ def _blocks(query: Tensor, key: Tensor, mask: Tensor | None) -> list[tuple[slice
     ]
 
 
-def _scores(
+def _weights(
     query: Tensor, key: Tensor, mask: Tensor | None, rows: slice, seen: int
 ) -> Tensor:
-    """A block's scores in float32 or wider, minus infinity where nothing may be seen."""
+    """A block's softmax, in the dtype of its scores (or a wider one of the mask's)."""
     scores = query[:, :, rows] @ key[:, :, :seen].mT
-    scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
     if mask is None:
         size = rows.stop - rows.start
         later = torch.ones(size, size, dtype=torch.bool, device=scores.device).triu_(1)
         scores[..., rows.start :].masked_fill_(later, float("-inf"))
-        return scores
-    if mask.shape[-2] > 1:
-        mask = mask[..., rows, :]
-    if mask.dtype == torch.bool:
-        return scores.masked_fill_(~mask, float("-inf"))
-    return scores.add_(mask)
+    else:
+        if mask.shape[-2] > 1:
+            mask = mask[..., rows, :]
+        if mask.dtype == torch.bool:
+            scores.masked_fill_(~mask, float("-inf"))
+        else:
+            scores = scores + mask
+    return torch.softmax(scores, dim=-1)

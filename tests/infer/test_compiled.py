@@ -1,5 +1,8 @@
 """The compiled step: the model's own logits, and bits that don't depend on the batch."""
 
+import subprocess
+import sys
+
 import numba
 import numpy as np
 import pytest
@@ -122,3 +125,12 @@ def test_weights_that_were_trained_on_are_noticed():
         [[1, 2]], sampling
     )
     assert after != before
+
+
+def test_numba_leaves_pytorch_its_number_of_threads():
+    """Both ask the same OpenMP; Numba's first use would set the count for all."""
+    code = (
+        "import torch; torch.get_num_threads(); torch.set_num_threads(1); "
+        "import hornbook.infer.cpu.compiled; assert torch.get_num_threads() == 1"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

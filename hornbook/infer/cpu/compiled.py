@@ -19,7 +19,10 @@ from hornbook.model.config import ModelConfig
 from hornbook.model.mask import windows
 from hornbook.model.transformer import Transformer
 
+# Numba's first use sets how many threads OpenMP takes, for PyTorch too.
+_torch_threads = torch.get_num_threads()
 MAX_THREADS = numba.get_num_threads()
+torch.set_num_threads(_torch_threads)
 DTYPES = (torch.float32, torch.bfloat16)
 
 # The settings that may take any value; all others must be at their defaults.
