@@ -20,6 +20,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 OPEN = ("/", "/health", "/favicon.ico")  # need no key; nor does what lies under /page/
+PATIENCE = 16  # times the limit: how much of a body that is too large is still read
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]", "testserver")
 SAFE = {
     b"content-security-policy": (
@@ -90,7 +91,7 @@ class Gate:
 
     async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
         limit, length = self.limits.body_bytes, headers.get(b"content-length", b"0")
-        if length.isdigit() and int(length) > limit:
+        if length.isdigit() and int(length) > PATIENCE * limit:
             raise _too_large(limit)
         try:
             async with asyncio.timeout(self.limits.read_seconds):
@@ -112,16 +113,24 @@ class Gate:
 
 
 async def _read(receive: Receive, limit: int) -> bytes:
+    """A body of at most ``limit`` bytes.
+
+    One that is a little too large is read to its end and thrown away: many clients look
+    for an answer only when they have sent everything.
+    """
     parts, size = [], 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             return b""
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > limit:
+        part = message.get("body", b"")
+        size += len(part)
+        if size <= limit:
+            parts.append(part)
+        more = message.get("more_body")
+        if size > (PATIENCE * limit if more else limit):
             raise _too_large(limit)
-        if not message.get("more_body"):
+        if not more:
             return b"".join(parts)
 
 

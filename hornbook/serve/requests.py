@@ -37,7 +37,7 @@ class Writing(Body):
     top_p: float | None = Field(1.0, ge=0, le=1)
     top_k: int = Field(0, ge=0, le=2**31 - 1, description="Keep the likeliest; 0: all.")
     min_p: float = Field(0.0, ge=0, le=1)
-    repetition_penalty: float = Field(1.0, gt=0, le=100)
+    repetition_penalty: float = Field(1.0, ge=0.01, le=100)
     frequency_penalty: Penalty | None = 0.0
     presence_penalty: Penalty | None = 0.0
     logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = None

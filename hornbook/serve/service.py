@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from hornbook.infer.engine import Engine
 
 
+COLDEST = 1e-4  # temperature
+
+
 @dataclass
 class Service:
     """The server's own state."""
@@ -68,7 +71,7 @@ class Service:
         stop = (asked.stop,) if isinstance(asked.stop, str) else tuple(asked.stop or ())
         return SamplingConfig(
             max_tokens=room if asked_tokens is None else min(asked_tokens, room),
-            temperature=1.0 if asked.temperature is None else asked.temperature,
+            temperature=_temperature(asked.temperature),
             top_p=1.0 if asked.top_p is None else asked.top_p,
             top_k=asked.top_k,
             min_p=asked.min_p,
@@ -138,6 +141,13 @@ def plain(content: Content | None) -> str:
     if content is None or isinstance(content, str):
         return content or ""
     return "".join(part.text for part in content)
+
+
+def _temperature(asked: float | None) -> float:
+    """What is colder than any distribution can show is 0: dividing by it would overflow."""
+    if asked is None:
+        return 1.0
+    return asked if asked >= COLDEST else 0.0
 
 
 def _bias(asked: dict[str, float]) -> dict[int, float]:
