@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from hornbook.core.errors import UserError
+from hornbook.stages import CURATION, TRAINED, model_directory
 
 KEY = "HORNBOOK_API_KEY"
 
@@ -33,6 +34,7 @@ def serve_models(
         ) from None
     from hornbook.serve.config import Limits
     from hornbook.serve.gate import LOOPBACK
+    from hornbook.serve.look.runs import Runs, run_of
     from hornbook.serve.meters import Meters
     from hornbook.serve.service import Service
     from hornbook.serve.worker import Worker
@@ -51,16 +53,24 @@ def serve_models(
     listener = listen(host, port)
 
     def say(address: str) -> None:
-        click.echo(f"Serving {', '.join(openers)} at {address}; Ctrl-C ends it.")
+        what = ", ".join(openers) or "a page to look at, for nothing is trained yet,"
+        click.echo(f"Serving {what} at {address}; Ctrl-C ends it.")
 
-    app = create_app(service, keys, hosts)
+    found = dict.fromkeys(run for path in paths if (run := run_of(path)))
+    runs = Runs(list(found), (*CURATION, "tokenizer", "shards", *TRAINED, "evaluate"))
+    app = create_app(service, keys, hosts, runs, CURATION)
     serve(app, worker, listener, asked.drain_seconds, say)
 
 
 def openers_of(
     paths: tuple[Path, ...], stage: str | None, device: str, weights: str, guess: bool
 ) -> dict[str, Callable]:
-    """What opens the engine of each model, by the name it is served under."""
+    """What opens the engine of each model, by the name it is served under.
+
+    A run under way that has no model yet is left out: there is still its page.
+    """
+    from hornbook.serve.look.runs import run_of
+
     openers: dict[str, Callable] = {}
     for path in paths:
         if not path.is_dir():
@@ -70,8 +80,13 @@ def openers_of(
         name = name_of(path)
         if name in openers:
             raise UserError(f"Two of the models would be called '{name}'.")
-        openers[name] = partial(_open, path, stage, device, weights, guess)
+        if _is_trained(path, stage) or not run_of(path):
+            openers[name] = partial(_open, path, stage, device, weights, guess)
     return openers
+
+
+def _is_trained(path: Path, stage: str | None) -> bool:
+    return (model_directory(path, stage) / "config.json").exists()
 
 
 def name_of(path: Path) -> str:

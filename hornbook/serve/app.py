@@ -14,14 +14,23 @@ from hornbook.serve.completions import complete
 from hornbook.serve.embeddings import embed
 from hornbook.serve.errors import ApiError, add_handlers, json_response
 from hornbook.serve.gate import Gate
+from hornbook.serve.look.routes import add_page
+from hornbook.serve.look.runs import Runs
 from hornbook.serve.service import Service
 from hornbook.serve.tokens import detokenize, tokenize, tokenizer_info
 
 
 def create_app(
-    service: Service, keys: Iterable[str] = (), hosts: Iterable[str] = ()
+    service: Service,
+    keys: Iterable[str] = (),
+    hosts: Iterable[str] = (),
+    runs: Runs | None = None,
+    curation: tuple[str, ...] = (),
 ) -> FastAPI:
-    """The application; ``keys`` and ``hosts`` as in gate.py."""
+    """The application; ``keys`` and ``hosts`` as in gate.py.
+
+    ``runs`` are those the page shows, ``curation`` the names of their data stages.
+    """
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
@@ -41,6 +50,7 @@ def create_app(
     _add_writing(app, service)
     _add_tokens(app, service)
     _add_operations(app, service)
+    add_page(app, service, runs or Runs([], ()), curation)
     app.add_middleware(Gate, limits=service.limits, keys=keys, hosts=hosts)
     return app
 

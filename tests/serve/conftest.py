@@ -19,7 +19,7 @@ from hornbook.tokenizer.config import TokenizerConfig
 from hornbook.tokenizer.train import train_tokenizer
 
 torch.set_num_threads(1)
-TEXT = "The cat sat on the mat; größer ist 猫 🐈 than {\"name\": [1, 2]}. " * 40
+TEXT = 'The cat sat on the mat; größer ist 猫 🐈 than {"name": [1, 2]}. ' * 40
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,9 @@ from hornbook.tokenizer.base import load_tokenizer
 
 def open_tiny(directory: Path) -> Engine:
     model, codes = open_model(directory)
-    return Engine(model, load_tokenizer(directory), max_rows=4, compiled=False, codes=codes)
+    return Engine(
+        model, load_tokenizer(directory), max_rows=4, compiled=False, codes=codes
+    )
 
 
 @dataclass
@@ -78,7 +80,9 @@ class Answer:
 
 def send(address, method, path, body=None, **headers) -> Answer:
     """One plain request, no client library in between."""
-    connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=120)
+    connection = http.client.HTTPConnection(
+        address.removeprefix("http://"), timeout=120
+    )
     if body is not None and not isinstance(body, bytes):
         body = json.dumps(body).encode()
     kind = {"content-type": "application/json"} if body is not None else {}

@@ -37,7 +37,8 @@ def health(address):
 @pytest.mark.slow
 def test_sigterm_finishes_what_is_being_written_and_ends_with_status_0(model_directory):
     process = start(model_directory, "--port", 0)
-    assert process.stdout and process.stderr
+    assert process.stdout
+    assert process.stderr
     line = process.stdout.readline()
     address = re.search(r"http://127\.0\.0\.1:\d+", line).group()
     wait_for(lambda: health(address) == 200)

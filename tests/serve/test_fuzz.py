@@ -14,7 +14,22 @@ KEYS = (
     *("logit_bias", "response_format", "tools", "tool_choice", "seed", "echo", "user"),
 )
 VALUES = (
-    *(None, True, False, 0, 1, -1, 2**63, -(2**80), 1e308, 0.5, "", "a", "\x00", "\ud800"),
+    *(
+        None,
+        True,
+        False,
+        0,
+        1,
+        -1,
+        2**63,
+        -(2**80),
+        1e308,
+        0.5,
+        "",
+        "a",
+        "\x00",
+        "\ud800",
+    ),
     *([], {}, [[]], [0], [-1], [2**40], ["a", 1], {"a": {}}, [None], "tiny", "🐈" * 50),
     *({"type": "json_schema", "json_schema": {"name": "x", "schema": {"$ref": "#"}}},),
     *([{"role": "user", "content": "a"}], [{"role": "root", "content": []}]),
@@ -27,7 +42,9 @@ def nested(dice, depth=0):
         return dice.choice(VALUES)
     if kind < 0.8:
         return [nested(dice, depth + 1) for _ in range(dice.randrange(3))]
-    return {dice.choice(KEYS): nested(dice, depth + 1) for _ in range(dice.randrange(3))}
+    return {
+        dice.choice(KEYS): nested(dice, depth + 1) for _ in range(dice.randrange(3))
+    }
 
 
 def bodies(count, seed=1):
@@ -37,7 +54,9 @@ def bodies(count, seed=1):
         data = json.dumps(value).encode()
         if dice.random() < 0.2:  # not even JSON
             place = dice.randrange(len(data))
-            data = data[:place] + dice.choice(string.punctuation).encode() + data[place:]
+            data = (
+                data[:place] + dice.choice(string.punctuation).encode() + data[place:]
+            )
         yield dice.choice(PATHS), data
 
 
@@ -91,7 +110,9 @@ def test_a_schema_made_to_hurt_is_refused_or_kept_in_time(address, schema):
 
 
 @pytest.mark.slow
-def test_schemathesis_finds_no_answer_that_the_openapi_document_does_not_promise(running):
+def test_schemathesis_finds_no_answer_that_the_openapi_document_does_not_promise(
+    running,
+):
     schemathesis = pytest.importorskip("schemathesis")
     from hypothesis import HealthCheck, given, settings
     from schemathesis.checks import not_a_server_error

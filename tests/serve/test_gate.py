@@ -44,9 +44,13 @@ def test_each_key_opens(guarded, key):
     assert send(guarded.address, "GET", "/v1/models", **header).status == 200
 
 
-@pytest.mark.parametrize("header", ["Bearer third", "first key", "Basic first key", "Bearer "])
+@pytest.mark.parametrize(
+    "header", ["Bearer third", "first key", "Basic first key", "Bearer "]
+)
 def test_nothing_else_opens(guarded, header):
-    assert send(guarded.address, "GET", "/v1/models", authorization=header).status == 401
+    assert (
+        send(guarded.address, "GET", "/v1/models", authorization=header).status == 401
+    )
 
 
 KEY = {"authorization": "Bearer first key"}
@@ -64,7 +68,9 @@ def test_a_large_body_is_refused_by_its_header_and_by_its_bytes(guarded):
 
 
 def test_a_body_that_does_not_arrive_is_not_waited_for(guarded):
-    with socket.create_connection(("127.0.0.1", int(guarded.address.rpartition(":")[2]))) as line:
+    with socket.create_connection(
+        ("127.0.0.1", int(guarded.address.rpartition(":")[2]))
+    ) as line:
         line.sendall(
             b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\n"
             b"authorization: Bearer first key\r\ncontent-type: application/json\r\n"
@@ -74,7 +80,9 @@ def test_a_body_that_does_not_arrive_is_not_waited_for(guarded):
 
 
 def test_another_content_type_is_refused(address):
-    answer = send(address, "POST", "/tokenize", b'{"prompt": "a"}', content_type="text/plain")
+    answer = send(
+        address, "POST", "/tokenize", b'{"prompt": "a"}', content_type="text/plain"
+    )
     assert answer.status == 415
 
 
@@ -137,7 +145,6 @@ def test_a_client_that_goes_away_frees_its_cache(running, stream):
     body = {**LONG, "n": 2, "stream": stream, "max_tokens": 500}
     connection = http.client.HTTPConnection(running.address[7:], timeout=60)
 
-
     headers = {"content-type": "application/json"}
     connection.request("POST", "/v1/completions", json.dumps(body).encode(), headers)
     wait_for(lambda: live(running)[0] == 2 or live(running)[1] > 0)
@@ -147,7 +154,9 @@ def test_a_client_that_goes_away_frees_its_cache(running, stream):
     assert 'finished_reason="cancelled"' in text
 
 
-def test_a_failure_of_the_engine_ends_the_requests_it_hit_and_no_others(model_directory):
+def test_a_failure_of_the_engine_ends_the_requests_it_hit_and_no_others(
+    model_directory,
+):
     running = run_server({"tiny": lambda: open_tiny(model_directory)})
     try:
         wait_for(lambda: running.service.worker.ready)
@@ -175,7 +184,11 @@ def test_the_answers_headers_forbid_what_a_page_could_be_made_to_do(address):
 def test_metrics_count_what_was_written(address):
     def counted(name):
         lines = send(address, "GET", "/metrics").body.decode().splitlines()
-        return sum(float(l.rpartition(" ")[2]) for l in lines if l.startswith(name + " "))
+        return sum(
+            float(line.rpartition(" ")[2])
+            for line in lines
+            if line.startswith(f"{name} ")
+        )
 
     before = counted("hornbook_generation_tokens_total")
     answer = send(address, "POST", "/v1/completions", {"prompt": "a", "seed": 3})

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from loopback import send
 
+from hornbook.evaluate.likelihood import prefix_id, rolling_windows
+from hornbook.infer.continuations import score_continuations
 from hornbook.infer.score import score
 
-PROMPTS = ["The cat sat on the mat; größer ist 猫 🐈", "a", "than {\"name\": [1"]
+PROMPTS = ["The cat sat on the mat; größer ist 猫 🐈", "a", 'than {"name": [1']
 
 
 def scored(address, prompts, **more):
@@ -67,7 +69,13 @@ def test_a_prompt_can_be_scored_without_anything_written(address, engine):
 
 
 def test_a_streamed_echo_is_the_whole_one(address):
-    body = {"prompt": PROMPTS[:2], "max_tokens": 4, "logprobs": 2, "echo": True, "seed": 1}
+    body = {
+        "prompt": PROMPTS[:2],
+        "max_tokens": 4,
+        "logprobs": 2,
+        "echo": True,
+        "seed": 1,
+    }
     whole = send(address, "POST", "/v1/completions", body).json["choices"]
     raw = send(address, "POST", "/v1/completions", {**body, "stream": True}).body
     events = [line[6:] for line in raw.decode().split("\n\n") if line]
@@ -155,10 +163,14 @@ def test_lm_eval_over_http_finds_the_numbers_of_this_process(
         f"max_length={length},num_concurrent=1,max_retries=1"
     )
     backends = {
-        "http": {"model": "local-completions", "model_args": asked, "batch_size": batch},
+        "http": {
+            "model": "local-completions",
+            "model_args": asked,
+            "batch_size": batch,
+        },
         "here": {"model": HornbookLM(model=str(model_directory), device="cpu")},
     }
-    found = {}
+    found: dict[str, dict[str, list]] = {}
     for name, options in backends.items():
         results = lm_eval.simple_evaluate(
             tasks=["tiny_choice", "tiny_text"],
@@ -166,23 +178,29 @@ def test_lm_eval_over_http_finds_the_numbers_of_this_process(
             bootstrap_iters=0,
             **options,
         )
-        found[name] = [
-            (sample["arguments"], response)
-            for task in ("tiny_choice", "tiny_text")
-            for sample in results["samples"][task]
-            for response in sample["resps"]
-        ]
-    assert len(found["http"]) == sum(len(i["choices"]) for i in ITEMS) + len(texts)
-    for (_, http), (_, here) in zip(found["http"], found["here"], strict=True):
-        assert _nats(http) == pytest.approx(_nats(here), abs=1e-4, rel=1e-6)
-        assert _greedy_of(http) == _greedy_of(here)
+        found[name] = {
+            task: [response for sample in samples for (response,) in sample["resps"]]
+            for task, samples in results["samples"].items()
+        }
+    choices = zip(
+        found["http"]["tiny_choice"], found["here"]["tiny_choice"], strict=True
+    )
+    for (http, greedy), (here, greedy_here) in choices:
+        assert http == pytest.approx(here, abs=1e-4)
+        assert greedy == greedy_here
+    expected = [rolled(engine, text["text"], length - 2) for text in texts]
+    whole = found["http"]["tiny_text"]
+    assert whole == pytest.approx(expected, rel=1e-6, abs=1e-4)
+    assert whole[:2] == pytest.approx(
+        found["here"]["tiny_text"][:2], rel=1e-6, abs=1e-4
+    )
 
 
-def _nats(response):
-    (value,) = response
-    return value[0] if isinstance(value, tuple | list) else value
+def rolled(engine, text, longest):
+    """The nats of a text in windows as lm-eval cuts them for a server.
 
-
-def _greedy_of(response):
-    (value,) = response
-    return value[1] if isinstance(value, tuple | list) else None
+    They are two tokens narrower than the context: it keeps room for a token to be written.
+    """
+    ids = engine.tokenizer.encode(text)
+    windows = [*rolling_windows(ids, prefix_id(engine.tokenizer), longest)]
+    return sum(part.nats for part in score_continuations(engine.model, windows))

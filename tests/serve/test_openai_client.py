@@ -41,9 +41,7 @@ def test_a_streamed_answer_is_the_whole_one(client):
     whole = ask(client, n=3)
     texts = ["", "", ""]
     reasons = [None, None, None]
-    chunks = list(
-        ask(client, n=3, stream=True, stream_options={"include_usage": True})
-    )
+    chunks = list(ask(client, n=3, stream=True, stream_options={"include_usage": True}))
     for chunk in chunks:
         for choice in chunk.choices:
             texts[choice.index] += choice.delta.content or ""
@@ -63,7 +61,8 @@ def test_no_piece_of_a_stream_ends_in_half_a_character_or_half_a_stop_string(
     asked = {"logit_bias": bias, "max_tokens": 60, "stop": ["猫🐈", " 猫 ö"]}
     whole = ask(client, **asked).choices[0].message.content
     pieces = [
-        chunk.choices[0].delta.content or "" for chunk in ask(client, stream=True, **asked)
+        chunk.choices[0].delta.content or ""
+        for chunk in ask(client, stream=True, **asked)
     ]
     assert "".join(pieces) == whole
     assert "猫🐈" not in whole
@@ -173,14 +172,19 @@ def test_a_completion_echoes_its_prompt_and_stops_where_told(client, engine):
     prompts = [engine.tokenizer.encode("The cat"), engine.tokenizer.encode("sat on")]
     settings = SamplingConfig(max_tokens=5, temperature=1, seed=2, n=2)
     expected = engine.generate(prompts, settings)
-    texts = [choice.text.removeprefix("The cat").removeprefix("sat on") for choice in answer.choices]
+    texts = [
+        choice.text.removeprefix("The cat").removeprefix("sat on")
+        for choice in answer.choices
+    ]
     assert texts == [completion.text for completion in expected]
 
 
 def test_embeddings_are_unit_vectors_and_the_same_in_both_encodings(client, engine):
     inputs = ["The cat sat", "größer"]
     both = client.embeddings.create(model="tiny", input=inputs)  # base64 on the wire
-    plain = client.embeddings.create(model="tiny", input=inputs, encoding_format="float")
+    plain = client.embeddings.create(
+        model="tiny", input=inputs, encoding_format="float"
+    )
     for one, other in zip(both.data, plain.data, strict=True):
         assert np.allclose(one.embedding, other.embedding, atol=1e-6)
         assert np.linalg.norm(one.embedding) == pytest.approx(1, abs=1e-5)
@@ -212,7 +216,9 @@ def test_the_asynchronous_client_is_served_many_at_once(address):
     import asyncio
 
     async def many():
-        client = openai.AsyncOpenAI(base_url=f"{address}/v1", api_key="x", max_retries=0)
+        client = openai.AsyncOpenAI(
+            base_url=f"{address}/v1", api_key="x", max_retries=0
+        )
         asks = [
             client.completions.create(
                 model="tiny", prompt=f"cat {n}", max_tokens=8, seed=n, temperature=0.9
