@@ -43,7 +43,7 @@ class View {
     if (!kept.runs.length) kept.runs = [known[0]];
     this.stage = make("select", { "aria-label": "Stage", onchange: () => { kept.stage = this.stage.value; this.redraw(); } });
     this.runs = make("div", { class: "row" });
-    this.stages = make("div", { class: "stack" });
+    this.stages = make("div", { class: "timeline" });
     this.pictures = make("div", { class: "charts" });
     this.notes = make("div", { class: "stack" });
     this.element = make("div", { class: "stack" },
