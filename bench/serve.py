@@ -57,9 +57,16 @@ def main() -> None:
     if seen:
         bars += [
             bar("page, first paint", seen["paint"], most=0.5, unit="s"),
-            bar("page, all five tabs, bytes sent", seen["bytes"] / 1e6, most=1.5, unit="MB"),
+            bar(
+                "page, all five tabs, bytes sent",
+                seen["bytes"] / 1e6,
+                most=1.5,
+                unit="MB",
+            ),
         ]
-    finish("serve", options.quick, bars, ("fastapi", "uvicorn"), llama_server=LLAMA_SERVER)
+    finish(
+        "serve", options.quick, bars, ("fastapi", "uvicorn"), llama_server=LLAMA_SERVER
+    )
 
 
 def make_model(folder: Path) -> None:
@@ -137,7 +144,9 @@ async def client(address: str, prompt: list[int]) -> tuple[float, int]:
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(
         b"POST /v1/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n"
-        b"content-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(data) + data
+        b"content-type: application/json\r\ncontent-length: %d\r\n\r\n"
+        % len(data)
+        + data
     )
     first, tokens = 0.0, 0
     while line := await reader.readline():
@@ -167,7 +176,9 @@ def paint(address: str) -> dict[str, float] | None:
             sizes: list[int] = []
             page.on("response", lambda r, s=sizes: s.append(len(r.body())))
             page.goto(f"{address}/", wait_until="networkidle")
-            entries = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
+            entries = (
+                "performance.getEntriesByName('first-contentful-paint')[0].startTime"
+            )
             times.append(page.evaluate(entries) / 1000)
             for tab in ("run", "data", "tokens", "microscope"):
                 page.evaluate(f"location.hash = '{tab}'")

@@ -43,10 +43,12 @@ class Running:
         self.thread.join(timeout=30)
 
 
-def run_server(openers, keys=(), hosts=LOOPBACK, **limits) -> Running:
+def run_server(
+    openers, keys=(), hosts=LOOPBACK, runs=None, curation=(), **limits
+) -> Running:
     meters, asked = Meters(), Limits(**limits)
     service = Service(Worker(openers, asked.waiting, meters), asked, meters)
-    app = create_app(service, keys, hosts)
+    app = create_app(service, keys, hosts, runs, curation)
     listener = listen("127.0.0.1", 0)
     config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="on")
     server = Server(config)
@@ -54,6 +56,7 @@ def run_server(openers, keys=(), hosts=LOOPBACK, **limits) -> Running:
     thread = threading.Thread(target=lambda: asyncio.run(work), daemon=True)
     thread.start()
     port = listener.getsockname()[1]
+    service.runs = runs  # for tests that write into them
     return Running(service, server, thread, f"http://127.0.0.1:{port}")
 
 

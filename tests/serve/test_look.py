@@ -15,11 +15,12 @@ from hornbook.serve.look.microscope import attention_weights, look
 from hornbook.serve.look.nearest import nearest
 from hornbook.serve.look.runs import Runs, run_of
 
-
 TEXT = "The cat sat on the mat; größer ist 猫"
 
 
-def test_attention_weights_are_those_the_layer_mixes_its_values_with(engine, monkeypatch):
+def test_attention_weights_are_those_the_layer_mixes_its_values_with(
+    engine, monkeypatch
+):
     from hornbook.model import attention
 
     ids = engine.tokenizer.encode(TEXT)
@@ -162,4 +163,7 @@ def test_attention_maps_come_as_bytes(address):
     maps = data.reshape(found["heads"], found["time"], found["time"])
     assert found["heads"] == 4
     assert (maps.astype(int).sum(-1) > 200).all()
-    assert send(address, "POST", "/look/model", {"text": "a", "layer": 99}).json["heads"] == 0
+    assert (
+        send(address, "POST", "/look/model", {"text": "a", "layer": 99}).json["heads"]
+        == 0
+    )

@@ -1,7 +1,7 @@
 // Talking to one model, or to two side by side.
 
 import { models, stream } from "./api.js";
-import { fill, floatAt, likely, make, options, unfloat } from "./dom.js";
+import { fill, floatAt, likely, make, many, options, unfloat } from "./dom.js";
 
 const START = { temperature: 0.7, top_p: 1, top_k: 50, max_tokens: 200, seed: "" };
 const LIMITS = {
@@ -154,7 +154,7 @@ class Chat {
     if (answer.open || !answer.note) return;
     const last = number === kept.turns.length - 1;
     const words = answer.error ? make("span", { class: "wrong" }, answer.error)
-      : make("span", {}, `${answer.tokens} tokens${answer.rate ? `, ${answer.rate} a second` : ""}${answer.reason === "length" ? ", cut at its length" : ""}${answer.reason === "stopped" ? ", stopped" : ""}`);
+      : make("span", {}, `${many(answer.tokens, "token")}${answer.rate ? `, ${answer.rate} a second` : ""}${answer.reason === "length" ? ", cut at its length" : ""}${answer.reason === "stopped" ? ", stopped" : ""}`);
     fill(answer.note, words, last && make("button",
       { class: "quiet", onclick: () => this.again(number, name) }, "Regenerate"));
   }
@@ -236,11 +236,18 @@ function take(answer, choice) {
   answer.decoder ??= new TextDecoder();
   for (const token of choice.logprobs?.content || []) {
     answer.tokens += 1;
-    const text = answer.decoder.decode(new Uint8Array(token.bytes), { stream: true });
-    const span = { text, token };
-    answer.spans.push(span);
-    if (answer.said) answer.said.append(tokenSpan(span));
+    answer.begun ??= token;  // of a character of several tokens the first is told of
+    put(answer, answer.decoder.decode(new Uint8Array(token.bytes), { stream: true }));
   }
+  if (choice.finish_reason && answer.begun) put(answer, answer.decoder.decode());
+}
+
+function put(answer, text) {
+  if (!text) return;
+  const span = { text, token: answer.begun };
+  answer.begun = undefined;
+  answer.spans.push(span);
+  if (answer.said) answer.said.append(tokenSpan(span));
 }
 
 function tokenSpan({ text, token }) {

@@ -1,7 +1,7 @@
 // What became of the text: the funnel, what each rule dropped, near-duplicates, one story.
 
 import { get } from "./api.js";
-import { bytes, count, fill, make, options, percent } from "./dom.js";
+import { bytes, count, fill, make, many, options, percent } from "./dom.js";
 
 const kept = { run: null };
 const PAGE = 8;  // clusters at a time
@@ -41,7 +41,7 @@ function funnel(steps) {
     make("div", { class: "funnel" }, steps.map((step) => make("div", { class: "step" },
       make("span", {}, step.name),
       make("span", { class: "track" }, make("i", { "--share": Math.min(1, step.bytes_out / most) })),
-      make("span", { class: "number small soft" }, `${count(step.documents_out)} documents, ${bytes(step.bytes_out)}`)))));
+      make("span", { class: "number small soft" }, `${many(step.documents_out, "document")}, ${bytes(step.bytes_out)}`)))));
 }
 
 function dropped(steps) {
@@ -50,7 +50,7 @@ function dropped(steps) {
     rows.length ? rows.map((row) => make("details", { class: "reason" },
       make("summary", {}, make("span", {}, row.reason, " ", make("span", { class: "tag" }, row.step.name)),
         make("span", { class: "number small soft" },
-          `${count(row.documents)} documents, ${percent(row.bytes / Math.max(1, row.step.bytes_in))} of the text`)),
+          `${many(row.documents, "document")}, ${percent(row.bytes / Math.max(1, row.step.bytes_in))} of the text`)),
       make("div", { class: "specimens" }, row.examples.map(specimen),
         !row.examples.length && make("p", { class: "soft small" }, "No example was kept."))))
       : make("p", { class: "soft" }, "Nothing."));
@@ -62,7 +62,7 @@ function skipped(steps) {
   const listed = steps.flatMap((step) => step.skipped);
   return make("section", { class: "card" }, make("h2", {}, "Files that never became documents"),
     counts.map(([reason, number]) => make("details", { class: "reason" },
-      make("summary", {}, make("span", {}, reason), make("span", { class: "number small soft" }, `${count(number)} files`)),
+      make("summary", {}, make("span", {}, reason), make("span", { class: "number small soft" }, many(number, "file"))),
       make("ul", { class: "mono" }, listed.filter((file) => file.reason.startsWith(reason)).slice(0, 40)
         .map((file) => make("li", {}, file.path))))));
 }
@@ -92,7 +92,7 @@ function duplicates(run, first) {
   return make("section", { class: "card stack" },
     make("div", {}, make("h2", {}, "Near-duplicates"),
       make("p", { class: "soft small" }, first.total
-        ? `${count(first.total)} groups of documents that are almost the same; one of each stays.`
+        ? `${many(first.total, "group")} of documents that are almost the same; one of each stays.`
         : "No two documents are almost the same.")), list, more);
 }
 

@@ -76,6 +76,8 @@ export function likely(tokens, shares) {
 const whole = new Intl.NumberFormat("en");
 export const count = (value) => whole.format(value);
 
+export const many = (value, one) => `${count(value)} ${one}${value === 1 ? "" : "s"}`;
+
 export function bytes(value) {
   const units = ["B", "kB", "MB", "GB", "TB"];
   let unit = 0;

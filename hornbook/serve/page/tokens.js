@@ -1,7 +1,7 @@
 // Any text in the pieces of this run's tokenizer, and of others beside it.
 
 import { get, send } from "./api.js";
-import { count, fill, floatAt, make, unfloat, visible } from "./dom.js";
+import { count, fill, floatAt, make, many, unfloat, visible } from "./dom.js";
 
 const kept = { text: "def read(path: str) -> bytes:\n    \"\"\"Größe, naïveté, 数字 and 🐈.\"\"\"\n    return 1024", runs: null };
 const MOST = 4;
@@ -65,7 +65,7 @@ function column(found) {
       onpointerleave: unfloat,
     }, shown(piece)))),
     make("div", { class: "small soft number" },
-      `${count(size)} pieces${found.bytes_per_token ? `, ${found.bytes_per_token} bytes each` : ""}`));
+      `${many(size, "piece")}${found.bytes_per_token ? `, ${found.bytes_per_token} bytes each` : ""}`));
 }
 
 // A piece that is no whole character is shown by its bytes.
