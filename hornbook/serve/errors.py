@@ -62,6 +62,10 @@ class ApiError(Exception):
         return json_response(self.body(), self.status, self.headers)
 
 
+class GoneError(Exception):
+    """The client has closed the connection: there is nobody to answer."""
+
+
 def json_response(
     value: Any, status: int = 200, headers: dict[str, str] | None = None
 ) -> Response:
@@ -103,6 +107,10 @@ def add_handlers(app: FastAPI) -> None:
         answer = ApiError(error.status_code, f"{error.detail}.")
         answer.headers |= error.headers or {}
         return answer.response()
+
+    @app.exception_handler(GoneError)
+    async def _gone(_: Request, __: GoneError) -> Response:
+        return Response(status_code=499)
 
     @app.exception_handler(Exception)
     async def _bug(_: Request, error: Exception) -> Response:

@@ -11,14 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from hornbook.serve.errors import ApiError
+from hornbook.serve.errors import ApiError, GoneError
 
 log = logging.getLogger("hornbook.serve")
 T = TypeVar("T")
-
-
-class GoneError(Exception):
-    """The client has closed the connection."""
 
 
 async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:

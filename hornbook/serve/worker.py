@@ -142,7 +142,7 @@ class Worker:
     def stop(self) -> None:
         """End the thread after the step it is on."""
         self.order(self._stop)
-        self._thread.join(timeout=30)
+        self._thread.join(timeout=5)  # one that is still loading ends with the process
 
     def order(self, work: Callable[[], None]) -> None:
         """Let the thread do ``work`` before its next step."""

@@ -195,3 +195,13 @@ def test_metrics_count_what_was_written(address):
     written = answer.json["usage"]["completion_tokens"]
     assert counted("hornbook_generation_tokens_total") == before + written
     assert counted("hornbook_kv_cache_usage_perc") >= 0
+
+
+def test_a_client_that_goes_away_leaves_no_traceback(running, caplog):
+    connection = http.client.HTTPConnection(running.address[7:], timeout=60)
+    headers = {"content-type": "application/json"}
+    connection.request("POST", "/v1/completions", json.dumps(LONG).encode(), headers)
+    wait_for(lambda: running.service.worker.admitted > 0)
+    connection.close()
+    wait_for(lambda: running.service.worker.admitted == 0)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
