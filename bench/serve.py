@@ -1,12 +1,16 @@
 """The server under eight streaming clients, and how long its page takes to be seen.
 
-    python bench/serve.py [--quick]
+    python bench/serve.py [--quick] [--peers PYTHON]
 
 Random weights (Llama's shape, 110 M parameters, bfloat16) are served by ``hornbook serve`` in
 a process of its own. Eight clients in another one send 64 tokens each at the same moment
 and read 64 back as a stream: together, tokens per second and the median time to the first.
-The page is opened by Chromium where it is installed. The figures of llama-server are those of
-research (the same machine, weights and load), not measured again here.
+The page is opened by Chromium where it is installed.
+
+With a PYTHON that has llama-cpp-python, llama.cpp's library does the same in the same minute,
+without a server around it (bench/serve_peer.py): no server on it can be faster. The bars of
+440 tokens/s and 190 ms are llama-server's on two cores of an AMD EPYC with the same weights
+and load; on another machine only the figures beside the library compare.
 """
 
 import argparse
@@ -38,6 +42,7 @@ TEXT = "Any text will do, as long as it has pairs to merge: %s. "
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="under a minute")
+    parser.add_argument("--peers", help="a Python with llama-cpp-python")
     parser.add_argument("--client", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.client:
@@ -45,15 +50,26 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         make_model(Path(folder))
+        count = 2 if options.quick else 5
         with Server(folder, "--weights", "bfloat16") as server:
-            rounds = [ask(server.address) for _ in range(2 if options.quick else 5)][1:]
+            rounds = [ask(server.address) for _ in range(count + 1)][1:]
             seen = paint(server.address)
+        peer = library(options.peers, Path(folder), count) if options.peers else None
     rate = statistics.median(r["rate"] for r in rounds)
     first = statistics.median(1000 * f for r in rounds for f in r["first"])
     bars = [
         bar("8 streaming clients, together", rate, 440, unit="tokens/s"),
         bar("8 streaming clients, first token p50", first, most=190, unit="ms"),
     ]
+    if peer:
+        bars += [
+            bar("together, times llama.cpp's library alone", rate / peer["rate"], 1),
+            bar(
+                "first token, times llama.cpp's library alone",
+                first / peer["first"],
+                most=1,
+            ),
+        ]
     if seen:
         bars += [
             bar("page, first paint", seen["paint"], most=0.5, unit="s"),
@@ -83,6 +99,24 @@ def make_model(folder: Path) -> None:
     text = "".join(TEXT % n for n in range(2000))
     train_tokenizer(TokenizerConfig(vocab_size=300), [text]).save(folder)
     save_model(Transformer(preset("llama-110m", init="gpt2")), folder)
+
+
+def library(python: str, folder: Path, rounds: int) -> dict[str, float]:
+    """llama.cpp's library with the same weights: tokens per second, ms to the first."""
+    import numba
+    import torch
+
+    from bench.infer import write_weights
+    from hornbook.model.huggingface import load_model
+
+    path = folder / "model.gguf"
+    write_weights(load_model(folder), path, "bf16")
+    threads = min(torch.get_num_threads(), numba.get_num_threads())
+    script = str(Path(__file__).parent / "serve_peer.py")
+    command = [python, script, str(path), str(threads), str(rounds)]
+    found = json.loads(subprocess.check_output(command))
+    first = 1000 * statistics.median(found["first"])
+    return {"rate": statistics.median(found["rate"]), "first": first}
 
 
 class Server:

@@ -31,16 +31,21 @@ export async function show(page, here) {
 class Scope {
   constructor(runs) {
     this.runs = runs;
+    this.turn = 0;
     this.element = make("div", { class: "stack" });
   }
 
   async look() {
+    const mine = ++this.turn;  // an answer that was overtaken is thrown away
+    let seen;
     try {
-      this.seen = await send("/look/model", { model: kept.model, text: kept.text });
+      seen = await send("/look/model", { model: kept.model, text: kept.text });
     } catch (error) {
-      fill(this.element, make("p", { class: "wrong" }, error.message));
+      if (mine === this.turn) fill(this.element, make("p", { class: "wrong" }, error.message));
       return;
     }
+    if (mine !== this.turn) return;
+    this.seen = seen;
     kept.token = Math.min(kept.token || this.seen.tokens.length - 1, this.seen.tokens.length - 1);
     kept.layer = Math.min(kept.layer, this.seen.heads.length - 1);
     this.strip = make("div", { class: "strip" });
@@ -97,8 +102,9 @@ class Scope {
 
   async drawMaps() {
     const { layer } = kept;
+    const { turn } = this;
     const found = await send("/look/model", { model: kept.model, text: kept.text, layer });
-    if (layer !== kept.layer) return;
+    if (layer !== kept.layer || turn !== this.turn) return;
     if (!found.heads) {
       fill(this.maps, make("p", { class: "soft" }, "This kind of attention keeps no weights that could be shown."));
       return;
