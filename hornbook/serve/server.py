@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Callable, Iterator
 
@@ -87,8 +86,6 @@ def serve(
         server.should_exit = True
 
     worker.on_failure = end
-    # Short turns between the event loop and the engine: answers are sent while it computes.
-    sys.setswitchinterval(0.001)
     asyncio.run(server.serve(sockets=[listener]))
     if worker.failure:
         raise worker.failure
