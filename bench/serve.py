@@ -208,7 +208,10 @@ def paint(address: str) -> dict[str, float] | None:
         for _ in range(5):
             page = browser.new_context().new_page()
             sizes: list[int] = []
-            page.on("response", lambda r, s=sizes: s.append(len(r.body())))
+            length = "content-length"
+            page.on(
+                "response", lambda r, s=sizes: s.append(int(r.headers.get(length, 0)))
+            )
             page.goto(f"{address}/", wait_until="networkidle")
             entries = (
                 "performance.getEntriesByName('first-contentful-paint')[0].startTime"
