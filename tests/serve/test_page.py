@@ -88,7 +88,7 @@ def browser():
 def page(browser, served):
     """A page that fails the test if anything was thrown or asked of another host."""
     context = browser.new_context()
-    context.set_default_timeout(120_000)
+    context.set_default_timeout(600_000)
     page = context.new_page()
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
@@ -203,7 +203,7 @@ def test_nothing_sticks_out_of_a_phone(browser, served, tab, scheme):
     )
     page = context.new_page()
     page.goto(f"{served.address}/#{tab}")
-    page.locator("main > *").first.wait_for(timeout=120_000)
+    page.locator("main > *").first.wait_for(timeout=600_000)
     wide = page.evaluate("document.documentElement.scrollWidth")
     context.close()
     assert wide <= 360
