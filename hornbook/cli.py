@@ -22,7 +22,7 @@ for command in (
     *(data.curate, data.why, data.classifier),
     *(tokenizers.tokens, tokenizers.tokenizer),
     *(models.describe, models.presets, models.import_, models.chat),
-    *(models.generate, models.quantize, models.export),
+    *(models.generate, models.quantize, models.export, models.serve),
     *(measures.evaluate, measures.compare, measures.tasks),
     *(align.inspect, align.rejection_sample),
 ):

@@ -202,3 +202,52 @@ def export(model: Path, stage: str | None, **options: Any) -> None:
     from hornbook.deliver import export_model
 
     export_model(model, stage, **options)
+
+
+@click.command()
+@click.argument(
+    "models",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="MODEL...",
+)
+@STAGE
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True)
+@click.option(
+    "--api-key",
+    "keys",
+    multiple=True,
+    help="Ask for a key; may be given several times. Better: HORNBOOK_API_KEY.",
+)
+@click.option(
+    "--max-waiting",
+    "waiting",
+    type=click.IntRange(min=1),
+    default=128,
+    show_default=True,
+    help="Texts being written or waiting; beyond that, 429.",
+)
+@click.option(
+    "--max-body",
+    "body_bytes",
+    type=click.IntRange(min=1),
+    default=1 << 20,
+    show_default=True,
+)
+@click.option(
+    "--drain-seconds",
+    type=click.IntRange(min=1),
+    default=30,
+    show_default=True,
+    help="To finish what is being written when told to end.",
+)
+@WEIGHTS
+@GUESS
+@DEVICE
+def serve(models: tuple[Path, ...], stage: str | None, **options: Any) -> None:
+    """Serve each MODEL, a run or a model directory, over OpenAI's API, with a page to see."""
+    from hornbook.serving import serve_models
+
+    serve_models(models, stage, **options)

@@ -1,0 +1,1 @@
+"""What the page asks for: facts of runs, their data, tokens, and the inside of a model."""
