@@ -9,7 +9,8 @@ choice with no worked examples and with five (MMLU), and problems answered in up
 (GSM8K). Memory is what the process held at most. lm-eval gets the batch size that serves it
 best of 1 (its default), 4 and 16, for choices, for answers and for memory.
 
-Beside it, what the sandbox takes for a program that does nothing, one after the other.
+Beside it, how much longer a program that does nothing takes in the sandbox than in a bare
+interpreter, one after the other in turn.
 """
 
 import argparse
@@ -50,7 +51,8 @@ def main() -> None:
         ours = apart("ours", Path(name), options)
         theirs = [apart(f"lm-eval {n}", Path(name), options) for n in (1, 4, 16)]
     best = {key: min(run[key] for run in theirs) for key in ours}
-    overhead = sandbox_overhead()
+    sandbox = sandbox_seconds()
+    overhead = sandbox["inside"] - sandbox["bare"]
     bars = [
         bar(what, value, least=least, most=most, unit=unit)
         for what, value, least, most, unit in (
@@ -68,6 +70,7 @@ def main() -> None:
         *("evaluate", options.quick, bars, ("lm_eval", "transformers")),
         items=options.items,
         seconds=measured,
+        sandbox=sandbox,
     )
 
 
@@ -75,13 +78,19 @@ def _ratio(a: dict[str, float], b: dict[str, float], key: str) -> float:
     return a[key] / b[key]
 
 
-def sandbox_overhead(programs: int = 40) -> float:
-    """Seconds for a program that does nothing: the median of one after the other."""
+def sandbox_seconds(programs: int = 40) -> dict[str, float]:
+    """Medians of the seconds that a program which does nothing takes, in and out of it."""
     from hornbook.sandbox.run import Program, run
 
-    taken = [run(Program("x = 1")) for _ in range(programs)]
-    assert all(outcome.passed for outcome in taken)
-    return statistics.median(outcome.seconds for outcome in taken)
+    inside, bare = [], []
+    for _ in range(programs):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-I", "-S", "-B", "-c", "x = 1"], check=True)
+        bare.append(time.perf_counter() - start)
+        start = time.perf_counter()
+        assert run(Program("x = 1")).passed
+        inside.append(time.perf_counter() - start)
+    return {"inside": statistics.median(inside), "bare": statistics.median(bare)}
 
 
 def prepare(folder: Path, options: argparse.Namespace) -> None:

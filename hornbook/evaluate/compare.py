@@ -18,7 +18,7 @@ from hornbook.core.errors import UserError
 from hornbook.evaluate.intervals import bootstrap
 from hornbook.evaluate.notes import Record, read_notes
 
-SIZES = {"words", "bytes"}  # of a text: no measures of a model
+SIZES = {"words", "bytes", "instructions"}  # of an item: no measures of a model
 ALPHA = 0.05  # how often luck alone may look like a difference
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hornbook.evaluate.examples import Example, Renderer
+from hornbook.evaluate.instructions import followed
 from hornbook.evaluate.notes import Record, hashed
 from hornbook.evaluate.task import TaskConfig
 from hornbook.infer.config import SamplingConfig
@@ -59,6 +60,30 @@ def generate(engine: Engine, task: TaskConfig, examples: list[Example]) -> list[
             for name, answer in task.answers.items()
         }
         scores = scores or {"acc": float(comparable(text.strip()) == right)}
+        prompt = hashed(example.contexts[0])
+        records.append(
+            Record(example.number, prompt, scores, example.group, output=[text])
+        )
+    return records
+
+
+def follow(
+    engine: Engine, task: TaskConfig, renderer: Renderer, examples: list[Example]
+) -> list[Record]:
+    """Answer each question and check what its instructions ask."""
+    records = []
+    written = _write(engine, task, examples, _sampling(task, Sampling()))
+    for example, text in zip(examples, written, strict=True):
+        kinds = renderer.value("instructions", example.record)
+        arguments = renderer.value("arguments", example.record)
+        scores = {"instructions": float(len(kinds))}
+        for name, loose in (("strict", False), ("loose", True)):
+            kept = [
+                followed(text, kind, given, loose)
+                for kind, given in zip(kinds, arguments, strict=True)
+            ]
+            scores[f"prompt_level_{name}_acc"] = float(all(kept))
+            scores[f"{name}_followed"] = float(sum(kept))
         prompt = hashed(example.contexts[0])
         records.append(
             Record(example.number, prompt, scores, example.group, output=[text])

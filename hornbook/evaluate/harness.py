@@ -7,7 +7,7 @@ import msgspec
 
 from hornbook.core.progress import Progress
 from hornbook.evaluate.examples import Example, Renderer
-from hornbook.evaluate.generation import Sampling, generate, write_programs
+from hornbook.evaluate.generation import Sampling, follow, generate, write_programs
 from hornbook.evaluate.likelihood import choose, fill, roll
 from hornbook.evaluate.notes import Record, digest, resume
 from hornbook.evaluate.task import TaskConfig
@@ -63,4 +63,6 @@ def judge_of(engine: Engine, task: TaskConfig, sampling: Sampling) -> Judge:
     if task.kind == "generate":
         return lambda examples: generate(engine, task, examples)
     renderer = Renderer(task)
+    if task.kind == "instructions":
+        return lambda examples: follow(engine, task, renderer, examples)
     return lambda examples: write_programs(engine, task, renderer, examples, sampling)

@@ -10,6 +10,11 @@ from hornbook.evaluate.notes import Record
 from hornbook.evaluate.results import Result
 from hornbook.evaluate.task import TaskConfig
 
+# Shares of what an item has several of: what counts, of how many.
+SHARES = {
+    f"inst_level_{name}_acc": (f"{name}_followed", "instructions")
+    for name in ("strict", "loose")
+}
 LOWER = ("perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte")
 
 
@@ -43,6 +48,9 @@ def by_group(records: list[Record], metric: str) -> dict[str, tuple[float, int]]
 def _measure(metric: str, records: list[Record]) -> tuple[float, tuple[float, float]]:
     if metric in LOWER:
         return _perplexity(metric, records)
+    if metric in SHARES:
+        parts = [[r.scores[name] for r in records] for name in SHARES[metric]]
+        return sum(parts[0]) / sum(parts[1]), bootstrap_ratio(*parts)
     values = np.array([record.scores[metric] for record in records])
     value = float(values.mean())
     if len({record.group for record in records}) > 1:

@@ -34,6 +34,7 @@ def main():
     verdict, secret = int(sys.argv[1]), int(sys.argv[2])
     job = loads(sys.stdin.read())
     os.close(0)
+    compile("", "", "exec")  # what the first call sets up, both processes will need
     layers = {"namespaces": enter_namespaces()}
     pid = os.fork()  # the first process in the new namespace of process numbers
     if pid:
