@@ -56,7 +56,13 @@ def main() -> None:
     bars = [
         bar(what, value, least=least, most=most, unit=unit)
         for what, value, least, most, unit in (
-            ("multiple choice beside lm-eval", _ratio(best, ours, "choice"), 3, None, "x"),
+            (
+                "multiple choice beside lm-eval",
+                _ratio(best, ours, "choice"),
+                3,
+                None,
+                "x",
+            ),
             ("generation beside lm-eval", _ratio(best, ours, "generate"), 2, None, "x"),
             (
                 *("peak memory beside lm-eval's least", _ratio(ours, best, "memory")),

@@ -135,7 +135,9 @@ def write_tasks(folder: Path, data: Path, limits: dict[str, int], n: int) -> Non
     shipped = Path(lm_eval.__file__).parent / "tasks"
     for path, (name, split, extra, _) in TASKS.items():
         rows = their_records(name, data)
-        count = None if name == "gsm8k" else limits.get(name, n)  # its shots are there too
+        count = (
+            None if name == "gsm8k" else limits.get(name, n)
+        )  # its shots are there too
         files = {split: _write(folder / f"{name}.jsonl", rows[:count])}
         if name.startswith("mmlu"):
             shots = _mmlu(data / f"mmlu/dev/{SUBJECT}_dev.csv")

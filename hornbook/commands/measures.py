@@ -39,6 +39,12 @@ from hornbook.commands.options import DEVICE, JSON, MODEL, STAGE
     is_flag=True,
     help="Tell items apart that the run's training text holds.",
 )
+@click.option("--chat", is_flag=True, help="Put each question as a user's turn.")
+@click.option(
+    "--reward",
+    type=click.Path(path_type=Path, exists=True),
+    help="The run whose reward model judges the task chat.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Where the records go.")
 @click.option("--unsafe", is_flag=True, help="Run programs without a whole sandbox.")
 @JSON

@@ -61,6 +61,14 @@ def read_examples(
     ]
 
 
+def files_of(task: TaskConfig, data: Path, shots: int) -> list[Path]:
+    """The files that questions, labels and worked examples come from."""
+    patterns = [task.files.test, task.files.labels]
+    patterns += [task.files.shots.replace("{file}", "*")] if shots else []
+    found = [find(data, pattern, task.name) for pattern in patterns if pattern]
+    return sorted({path for paths in found for path in paths})
+
+
 class Renderer:
     """A task's templates, compiled."""
 

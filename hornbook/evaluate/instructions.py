@@ -38,13 +38,18 @@ def followed(text: str, kind: str, arguments: dict[str, Any], loose: bool) -> bo
 def _variants(text: str) -> list[str]:
     """The text without its first line, its last line or both, each with asterisks or not."""
     lines = text.split("\n")
-    cut = [text, *("\n".join(some).strip() for some in (lines[1:], lines[:-1], lines[1:-1]))]
+    cut = [
+        text,
+        *("\n".join(some).strip() for some in (lines[1:], lines[:-1], lines[1:-1])),
+    ]
     return cut + [version.replace("*", "") for version in cut]
 
 
 def _enough(count: int, relation: str, wanted: int) -> bool:
     if relation not in ("less than", "at least"):
-        raise UserError(f"An instruction says '{relation}', not 'less than' or 'at least'.")
+        raise UserError(
+            f"An instruction says '{relation}', not 'less than' or 'at least'."
+        )
     return count < wanted if relation == "less than" else count >= wanted
 
 
@@ -191,8 +196,8 @@ CHECKS: dict[str, Callable[..., bool]] = {
     "keywords:forbidden_words": no_words,
     "keywords:letter_frequency": letter_count,
     "language:response_language": language_is,
-    "length_constraints:number_sentences": lambda text, num_sentences, relation: _enough(
-        count_sentences(text), relation, num_sentences
+    "length_constraints:number_sentences": lambda text, num_sentences, relation: (
+        _enough(count_sentences(text), relation, num_sentences)
     ),
     "length_constraints:number_paragraphs": paragraphs,
     "length_constraints:number_words": lambda text, num_words, relation: _enough(
@@ -204,7 +209,9 @@ CHECKS: dict[str, Callable[..., bool]] = {
     ),
     "detectable_content:postscript": postscript,
     "detectable_format:number_bullet_lists": bullets,
-    "detectable_format:constrained_response": lambda text: any(a in text for a in ANSWERS),
+    "detectable_format:constrained_response": lambda text: any(
+        a in text for a in ANSWERS
+    ),
     "detectable_format:number_highlighted_sections": highlights,
     "detectable_format:multiple_sections": sections,
     "detectable_format:json_format": is_json,
@@ -214,7 +221,11 @@ CHECKS: dict[str, Callable[..., bool]] = {
     "startend:end_checker": ends,
     "startend:quotation": quoted,
     "change_case:capital_word_frequency": capital_words,
-    "change_case:english_capital": lambda text: text.isupper() and language_is(text, "en"),
-    "change_case:english_lowercase": lambda text: text.islower() and language_is(text, "en"),
+    "change_case:english_capital": lambda text: (
+        text.isupper() and language_is(text, "en")
+    ),
+    "change_case:english_lowercase": lambda text: (
+        text.islower() and language_is(text, "en")
+    ),
     "punctuation:no_comma": lambda text: "," not in text,
 }

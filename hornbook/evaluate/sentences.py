@@ -8,13 +8,15 @@ import re
 
 # A mark, perhaps quotes and brackets that close, then a blank.
 END = re.compile(r"""(\S*?)([.?!…]+)(["'”’)\]}*]*)\s+(?=(\S+))""")
-ABBREVIATIONS = frozenset(
-    "mr mrs ms dr prof rev gen sen rep gov capt col lt sgt st jr sr inc ltd co corp "
-    "vs etc e.g i.e a.m p.m u.s u.k no vol fig jan feb mar apr jun jul aug sep sept oct "
-    "nov dec ph.d".split()
-)
+# Titles and the like never end a sentence; other abbreviations may.
+TITLES = "mr mrs ms dr prof rev gen sen rep gov vs no vol fig e.g i.e"
+OTHERS = """capt col lt sgt st jr sr inc ltd co corp etc a.m p.m u.s u.k ph.d
+    jan feb mar apr jun jul aug sep sept oct nov dec"""
+FIRST = """the this that these those he she it we they i you in on at but and so if when
+    then there however a an"""
+NEVER_LAST, ABBREVIATIONS = frozenset(TITLES.split()), frozenset(OTHERS.split())
+STARTERS = frozenset(FIRST.split())  # words that begin a sentence
 OPENING = "\"'“‘([{*_#-"
-NEVER_FIRST = frozenset("e.g i.e mr mrs ms dr prof rev gen sen rep gov vs no vol fig".split())
 CONTRACTION = re.compile(r"(?i)(?<=\w)(n't|'(?:s|m|d|ll|re|ve))(?!\w)")
 APART = re.compile(r"""\.\.\.|--|[;@#$%&?!()\[\]{}<>"“”«»]|[:,](?!\d)|``|''""")
 
@@ -35,17 +37,11 @@ def _ends(match: re.Match[str]) -> bool:
     if len(marks) > 1 or marks == "…":
         return not begins.islower()
     word = word.lstrip(OPENING).lower()
-    if word in NEVER_FIRST or re.fullmatch(r"[a-z]", word):
+    if word in NEVER_LAST or re.fullmatch(r"[a-z]", word):
         return False
     if word in ABBREVIATIONS or re.fullmatch(r"([a-z]\.)+[a-z]", word):
         return begins.isupper() and following.lower() in STARTERS
     return not begins.islower()
-
-
-STARTERS = frozenset(
-    "the this that these those he she it we they i you in on at but and so if when then "
-    "there however a an".split()
-)
 
 
 def split_words(text: str) -> list[str]:

@@ -47,10 +47,13 @@ class TaskConfig(Settings, frozen=True):
     generate   go on from ``question`` and compare the ``answers`` found with ``target``'s
     code       go on from ``question`` and run ``tests`` on it in the sandbox
     instructions  answer ``question``; are its ``instructions`` followed? (instructions.py)
+    chat       answer ``question``; a reward model judges the answer
     rolling    how likely is ``text``, window by window
     """
 
-    kind: Literal["choice", "cloze", "generate", "code", "instructions", "rolling"]
+    kind: Literal[
+        "choice", "cloze", "generate", "code", "instructions", "chat", "rolling"
+    ]
     files: Files
     name: str = ""
     about: str = ""  # one line: what is asked, and whose it is
@@ -120,6 +123,7 @@ NEEDED = {
     "cloze": ("question", "target"),
     "generate": ("question", "target"),
     "code": ("question", "tests"),
+    "chat": ("question",),
     "instructions": ("question", "instructions", "arguments"),
     "rolling": ("text",),
 }

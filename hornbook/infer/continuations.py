@@ -133,7 +133,9 @@ class _Reader:
             found, longer = [], []
             for choice in self._first_ids(asked, hidden):
                 if len(choice.ids) == 1:
-                    found.append((choice.number, Likelihood(choice.nats, choice.greedy)))
+                    found.append(
+                        (choice.number, Likelihood(choice.nats, choice.greedy))
+                    )
                 else:
                     longer.append(choice)
             known = [len(asked[choice.row].context) for choice in longer]

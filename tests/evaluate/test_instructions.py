@@ -81,7 +81,12 @@ CASES = {
     ),
     "detectable_format:constrained_response": (
         [{}],
-        ["My answer is yes.", "So: My answer is maybe. Yes.", "my answer is no.", "yes"],
+        [
+            "My answer is yes.",
+            "So: My answer is maybe. Yes.",
+            "my answer is no.",
+            "yes",
+        ],
     ),
     "detectable_format:number_highlighted_sections": (
         [{"num_highlights": 2}],
@@ -93,7 +98,14 @@ CASES = {
     ),
     "detectable_format:json_format": (
         [{}],
-        ['{"a": 1}', '```json\n{"a": [1]}\n```', "{a: 1}", "```\n3\n```", "text", "NaN"],
+        [
+            '{"a": 1}',
+            '```json\n{"a": [1]}\n```',
+            "{a: 1}",
+            "```\n3\n```",
+            "text",
+            "NaN",
+        ],
     ),
     "detectable_format:title": (
         [{}],
@@ -101,7 +113,14 @@ CASES = {
     ),
     "combination:two_responses": (
         [{}],
-        ["a******b", "a******a ", "a", "******a******b", "a************b", "a******b******"],
+        [
+            "a******b",
+            "a******a ",
+            "a",
+            "******a******b",
+            "a************b",
+            "a******b******",
+        ],
     ),
     "combination:repeat_prompt": (
         [{"prompt_to_repeat": "Write It. "}],
@@ -176,8 +195,35 @@ def test_every_kind_is_held_against_them_but_sentences():
     assert set(CHECKS) - set(CASES) == {"length_constraints:number_sentences"}
 
 
-PIECES = ["*", "**", "***", "******", "\n", "\n\n", " ", "-", "a", "Word", "[x]", "<<", ">>"]
-PIECES += ['"', "'", ",", ".", "P.S.", "p. p. s", "Section 1", "yes", "{", "}", "1", "É"]
+PIECES = [
+    "*",
+    "**",
+    "***",
+    "******",
+    "\n",
+    "\n\n",
+    " ",
+    "-",
+    "a",
+    "Word",
+    "[x]",
+    "<<",
+    ">>",
+]
+PIECES += [
+    '"',
+    "'",
+    ",",
+    ".",
+    "P.S.",
+    "p. p. s",
+    "Section 1",
+    "yes",
+    "{",
+    "}",
+    "1",
+    "É",
+]
 
 
 @settings(max_examples=60, deadline=None)
