@@ -7,7 +7,7 @@ without the model that those load.
 import re
 
 # A mark, perhaps quotes and brackets that close, then a blank.
-END = re.compile(r"""(\S*?)([.?!…]+)(["'”’)\]}*]*)\s+(?=(\S+))""")
+END = re.compile(r"""(?<!\S)(\S*?)([.?!…]+)(["'”’)\]}*]*)\s+(?=(\S+))""")
 # Titles and the like never end a sentence; other abbreviations may.
 TITLES = "mr mrs ms dr prof rev gen sen rep gov vs no vol fig e.g i.e"
 OTHERS = """capt col lt sgt st jr sr inc ltd co corp etc a.m p.m u.s u.k ph.d
