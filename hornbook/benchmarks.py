@@ -16,6 +16,9 @@ from hornbook.judging import RewardJudge
 from hornbook.sandbox.run import require
 
 
+TOP_P = 0.95  # of sampled programs, as Chen et al. 2021 have it
+
+
 def run_benchmarks(
     engine: Engine,
     model: Path,
@@ -26,7 +29,8 @@ def run_benchmarks(
     limit: int = 0,
     protocol: str = "published",
     unsafe: bool = False,
-    sampling: Sampling | None = None,
+    samples: int = 1,
+    temperature: float = 0.8,
     training: Path | None = None,
     chat: bool = False,
     reward: Path | None = None,
@@ -37,6 +41,7 @@ def run_benchmarks(
 
     With ``training``, a directory of documents, the items of which those hold some words in a
     row are told apart: the main metric comes again without them, and of them alone.
+    Programs are sampled ``samples`` times each, at ``temperature``; a single one is greedy.
     With ``chat`` questions are a user's turns; ``reward`` is the model that judges ``chat``.
 
     What an earlier attempt with the same model and questions has scored is not asked again.
@@ -55,6 +60,7 @@ def run_benchmarks(
     judge = (
         RewardJudge(reward, engine.model.embedding.weight.device) if reward else None
     )
+    sampling = Sampling(samples, temperature, TOP_P) if samples > 1 else Sampling()
     weights = sha256(model / "model.safetensors")
     out = out / weights[:12]
     results: list[Result] = []
@@ -62,7 +68,7 @@ def run_benchmarks(
         notes = out / f"{task.name}-{count}-shot{'-chat' if chat else ''}.jsonl"
         own = judge if task.kind == "chat" else None
         records = run_task(
-            *(engine, task, examples, notes, sampling or Sampling(), weights, chat),
+            *(engine, task, examples, notes, sampling, weights, chat),
             judge=own.of(engine, task) if own else None,
             judged_by=own.digest if own else "",
         )

@@ -35,6 +35,19 @@ from hornbook.commands.options import DEVICE, JSON, MODEL, STAGE
     help="How many worked examples: as in published numbers, or lm-eval's defaults.",
 )
 @click.option(
+    "--samples",
+    type=click.IntRange(min=1),
+    default=1,
+    help="Programs for each problem, for pass@k; a single one is greedy.",
+)
+@click.option(
+    "--temperature",
+    type=click.FloatRange(min=0, min_open=True),
+    default=0.8,
+    show_default=True,
+    help="At which several programs are sampled.",
+)
+@click.option(
     "--contamination",
     is_flag=True,
     help="Tell items apart that the run's training text holds.",

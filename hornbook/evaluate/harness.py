@@ -44,6 +44,8 @@ def run_task(
     """
     judge = judge or judge_of(engine, task, sampling, chat)
     asked = digest(examples) + (" as chat" if chat else "") + judged_by
+    if task.kind == "code" and sampling != GREEDY:
+        asked += f" {sampling}"
     wanted = {"task": task.name, "identity": identity, "prompts": asked}
     known = resume(notes, wanted)
     missing = [example for example in examples if example.number not in known]

@@ -21,7 +21,9 @@ LOWER = ("perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte")
 def summarize(task: TaskConfig, records: list[Record], note: str = "") -> list[Result]:
     """The task's main metric, then its others, over all records."""
     found = []
-    for metric in (task.main_metric, *task.extra_metrics):
+    sampled = [name for name in records[0].scores if name.startswith("pass@")]
+    others = [name for name in sampled if name != task.main_metric]
+    for metric in (task.main_metric, *task.extra_metrics, *others):
         value, interval = _measure(metric, records)
         found.append(
             Result(
