@@ -8,13 +8,13 @@ from hornbook.evaluate.contamination import clean_and_dirty, contaminated
 from hornbook.evaluate.examples import files_of, read_examples
 from hornbook.evaluate.generation import Sampling
 from hornbook.evaluate.harness import cut_note, run_task
+from hornbook.evaluate.hub import data_folder
 from hornbook.evaluate.results import Result, save_results
 from hornbook.evaluate.summary import summarize
 from hornbook.evaluate.task import TaskConfig, load_task
 from hornbook.infer.engine import Engine
 from hornbook.judging import RewardJudge
 from hornbook.sandbox.run import require
-
 
 TOP_P = 0.95  # of sampled programs, as Chen et al. 2021 have it
 
@@ -23,7 +23,7 @@ def run_benchmarks(
     engine: Engine,
     model: Path,
     names: tuple[str, ...],
-    data: Path,
+    data: Path | str,
     out: Path,
     shots: int | None = None,
     limit: int = 0,
@@ -53,6 +53,7 @@ def run_benchmarks(
     for task in tasks:
         _check_chat(engine, task, chat, reward)
     counts = [_shots(task, shots, protocol) for task in tasks]
+    data = data_folder(str(data), tasks)
     asked = [
         read_examples(task, data, count, limit)
         for task, count in zip(tasks, counts, strict=True)

@@ -16,10 +16,9 @@ from hornbook.commands.options import DEVICE, JSON, MODEL, STAGE
 )
 @click.option(
     "--data",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
-    default=Path("benchmarks"),
+    default="benchmarks",
     show_default=True,
-    help="The folder that holds the benchmarks' files.",
+    help="The folder that holds the benchmarks' files, or hub:OWNER/NAME.",
 )
 @click.option(
     "--shots", type=click.IntRange(min=0), help="Worked examples before each."
