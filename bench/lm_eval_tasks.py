@@ -7,11 +7,13 @@ import re
 from itertools import pairwise
 from pathlib import Path
 
+SUBJECT = "high_school_psychology"  # of MMLU: one with enough questions
+
 # Their task, what ours is called, the split their file is, and lines that undo what only
 # holds on the hub. Metrics as they name them.
 TASKS = {
-    "mmlu/default/mmlu_anatomy": ("mmlu", "test", "tag: null\n", {"acc": "acc"}),
-    "mmlu/continuation/mmlu_anatomy": (
+    f"mmlu/default/mmlu_{SUBJECT}": ("mmlu", "test", "tag: null\n", {"acc": "acc"}),
+    f"mmlu/continuation/mmlu_{SUBJECT}": (
         *("mmlu_continuation", "test", "tag: null\n"),
         {"acc": "acc"},
     ),
@@ -43,7 +45,7 @@ TASKS = {
         {"acc": "acc"},
     ),
     "gsm8k/gsm8k": (
-        *("gsm8k", "test", "tag: null\n"),
+        *("gsm8k", "train", "tag: null\ntest_split: train\n"),  # all that is here
         {n: f"exact_match,{n}" for n in ("strict-match", "flexible-extract")},
     ),
 }
@@ -57,11 +59,7 @@ def plain(text: str) -> str:
 def their_records(name: str, data: Path) -> list[dict]:
     """The items of a set in the columns that lm-eval's tasks expect of the hub."""
     if name.startswith("mmlu"):
-        with open(data / "mmlu/val/anatomy_val.csv", newline="") as rows:
-            return [
-                {"question": r[0], "choices": r[1:5], "answer": "ABCD".index(r[5])}
-                for r in csv.reader(rows)
-            ]
+        return _mmlu(data / f"mmlu/val/{SUBJECT}_val.csv")
     if name == "hellaswag":
         path = sorted((data / "hellaswag").glob("hellaswag_val_*.txt.gz"))[0]
         lines = gzip.decompress(path.read_bytes()).decode().splitlines()
@@ -114,20 +112,36 @@ def their_records(name: str, data: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+def _mmlu(path: Path) -> list[dict]:
+    with open(path, newline="") as rows:
+        return [
+            {"question": r[0], "choices": r[1:5], "answer": "ABCD".index(r[5])}
+            for r in csv.reader(rows)
+        ]
+
+
+def _write(path: Path, rows: list[dict]) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
 def write_tasks(folder: Path, data: Path, limits: dict[str, int], n: int) -> None:
-    """Write ``x_NAME.yaml`` of every task, and ``n`` items of each, or its own limit."""
+    """Write ``x_NAME.yaml`` of every task, and ``n`` items of each, or its own limit.
+
+    Of GSM8K all are written, as worked examples are drawn from the same file.
+    """
     import lm_eval
 
     shipped = Path(lm_eval.__file__).parent / "tasks"
     for path, (name, split, extra, _) in TASKS.items():
-        file = folder / f"{name}.jsonl"
-        rows = their_records(name, data)[: limits.get(name, n)]
-        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        files = {split: str(file)}
+        rows = their_records(name, data)
+        count = (
+            None if name == "gsm8k" else limits.get(name, n)
+        )  # its shots are there too
+        files = {split: _write(folder / f"{name}.jsonl", rows[:count])}
         if name.startswith("mmlu"):
-            files["dev"] = str(file)
-        elif name == "gsm8k":
-            files["train"] = str(file)
+            shots = _mmlu(data / f"mmlu/dev/{SUBJECT}_dev.csv")
+            files["dev"] = _write(folder / f"{name}-dev.jsonl", shots)
         (folder / f"x_{name}.yaml").write_text(
             f"include: {shipped / path}{'' if path.endswith('yaml') else '.yaml'}\n"
             f"task: x_{name}\ndataset_path: json\ndataset_name: null\n"

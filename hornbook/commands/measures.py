@@ -16,10 +16,9 @@ from hornbook.commands.options import DEVICE, JSON, MODEL, STAGE
 )
 @click.option(
     "--data",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
-    default=Path("benchmarks"),
+    default="benchmarks",
     show_default=True,
-    help="The folder that holds the benchmarks' files.",
+    help="The folder that holds the benchmarks' files, or hub:OWNER/NAME.",
 )
 @click.option(
     "--shots", type=click.IntRange(min=0), help="Worked examples before each."
@@ -35,9 +34,28 @@ from hornbook.commands.options import DEVICE, JSON, MODEL, STAGE
     help="How many worked examples: as in published numbers, or lm-eval's defaults.",
 )
 @click.option(
+    "--samples",
+    type=click.IntRange(min=1),
+    default=1,
+    help="Programs for each problem, for pass@k; a single one is greedy.",
+)
+@click.option(
+    "--temperature",
+    type=click.FloatRange(min=0, min_open=True),
+    default=0.8,
+    show_default=True,
+    help="At which several programs are sampled.",
+)
+@click.option(
     "--contamination",
     is_flag=True,
     help="Tell items apart that the run's training text holds.",
+)
+@click.option("--chat", is_flag=True, help="Put each question as a user's turn.")
+@click.option(
+    "--reward",
+    type=click.Path(path_type=Path, exists=True),
+    help="The run whose reward model judges the task chat.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Where the records go.")
 @click.option("--unsafe", is_flag=True, help="Run programs without a whole sandbox.")

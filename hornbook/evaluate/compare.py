@@ -18,7 +18,8 @@ from hornbook.core.errors import UserError
 from hornbook.evaluate.intervals import bootstrap
 from hornbook.evaluate.notes import Record, read_notes
 
-SIZES = {"words", "bytes"}  # of a text: no measures of a model
+SIZES = {"words", "bytes", "instructions"}  # of an item: no measures of a model
+TIE = 1e-4  # rewards that differ by less are equal: float32's rounding
 ALPHA = 0.05  # how often luck alone may look like a difference
 
 
@@ -74,8 +75,8 @@ def compare_records(
     """Each metric of a task, over the items that both have answered."""
     numbers = sorted(a.keys() & b.keys())
     ours, theirs = [a[n].scores for n in numbers], [b[n].scores for n in numbers]
-    metrics = set(ours[0]) & set(theirs[0]) - SIZES if numbers else ()
-    return [
+    metrics = set(ours[0]) & set(theirs[0]) - SIZES if numbers else set()
+    found = [
         _compare(
             *(task, metric, numbers),
             np.array([scores[metric] for scores in ours]),
@@ -83,12 +84,25 @@ def compare_records(
         )
         for metric in sorted(metrics)
     ]
+    if "reward" in metrics:
+        found.append(_win_rate(task, numbers, ours, theirs))
+    return found
+
+
+def _win_rate(
+    task: str, numbers: list[int], a: list[dict[str, float]], b: list[dict[str, float]]
+) -> Comparison:
+    """Whose answer has the higher reward; a tie is half a win for each."""
+    leads = np.array([x["reward"] - y["reward"] for x, y in zip(a, b, strict=True)])
+    leads[np.abs(leads) < TIE] = 0
+    wins = (1 + np.sign(leads)) / 2
+    return _compare(task, "win rate", numbers, wins, 1 - wins)
 
 
 def _compare(
     task: str, metric: str, numbers: list[int], a: np.ndarray, b: np.ndarray
 ) -> Comparison:
-    verdicts = bool(np.isin([a, b], (0.0, 1.0)).all())
+    verdicts = bool(np.isin([a, b], (0.0, 0.5, 1.0)).all())
     only_a = [
         n for n, flip in zip(numbers, b - a, strict=True) if verdicts and flip < 0
     ]

@@ -61,6 +61,14 @@ def read_examples(
     ]
 
 
+def files_of(task: TaskConfig, data: Path, shots: int) -> list[Path]:
+    """The files that questions, labels and worked examples come from."""
+    patterns = [task.files.test, task.files.labels]
+    patterns += [task.files.shots.replace("{file}", "*")] if shots else []
+    found = [find(data, pattern, task.name) for pattern in patterns if pattern]
+    return sorted({path for paths in found for path in paths})
+
+
 class Renderer:
     """A task's templates, compiled."""
 
@@ -178,6 +186,10 @@ class _Shots:
         self.task, self.data, self.count, self.renderer = task, data, count, renderer
         self._random = random.Random(SHOTS_SEED)
         self._files: dict[str, list[Record]] = {}
+        files = task.files
+        self._same = bool(count and "{file}" not in files.shots) and find(
+            data, files.shots, task.name
+        ) == find(data, files.test, task.name)
 
     def text(self, record: Record) -> str:
         """What stands before ``record``'s question. Called in the records' order."""
@@ -198,7 +210,7 @@ class _Shots:
         if self.task.shots_order == "first":
             return known[: self.count]
         # One more where the question itself may be among them, and is then left out.
-        same = self.task.files.shots == self.task.files.test
+        same = self._same
         drawn = self._random.sample(known, self.count + same)
         if same:
             drawn = [shot for shot in drawn if shot["record"] != record["record"]]

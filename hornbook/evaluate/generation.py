@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hornbook.evaluate.examples import Example, Renderer
+from hornbook.evaluate.instructions import followed
 from hornbook.evaluate.notes import Record, hashed
 from hornbook.evaluate.task import TaskConfig
 from hornbook.infer.config import SamplingConfig
 from hornbook.infer.engine import Engine
 from hornbook.sandbox.run import Limits, Program, run_all
+from hornbook.tokenizer.chat import render_chat
 
 INVALID = "[invalid]"
 
@@ -25,19 +27,42 @@ class Sampling:
     seed: int = 0
 
 
-def _write(
-    engine: Engine, task: TaskConfig, examples: list[Example], sampling: SamplingConfig
+def write(
+    engine: Engine,
+    task: TaskConfig,
+    examples: list[Example],
+    sampling: SamplingConfig,
+    chat: bool = False,
 ) -> list[str]:
-    """What the model writes after each context, up to one of the task's stops."""
-    room = engine.model.config.context_length - task.max_tokens
-    prompts = [
-        engine.tokenizer.encode(example.contexts[0])[-max(room, 1) :]
-        for example in examples
-    ]
+    """What the model writes after each context, up to one of the task's stops.
+
+    With ``chat`` a context is a user's turn. Of a prompt that leaves no room for
+    ``max_tokens`` the beginning is left out, but never more than half the context.
+    """
+    most = prompt_room(engine, task)
+    prompts = [prompt_ids(engine, example, chat)[-most:] for example in examples]
     return [completion.text for completion in engine.generate(prompts, sampling)]
 
 
-def _sampling(task: TaskConfig, sampling: Sampling, seed: int = 0) -> SamplingConfig:
+def prompt_ids(engine: Engine, example: Example, chat: bool) -> list[int]:
+    """An example's context as ids, plain or as a user's turn."""
+    text = example.contexts[0]
+    if not chat:
+        return engine.tokenizer.encode(text)
+    turn = {"role": "user", "content": text}
+    return render_chat(
+        engine.tokenizer, [turn], add_generation_prompt=True
+    ).ids.tolist()
+
+
+def prompt_room(engine: Engine, task: TaskConfig) -> int:
+    """Tokens that a prompt may have."""
+    longest = engine.model.config.context_length
+    return max(longest - task.max_tokens, longest // 2, 1)
+
+
+def sampling_of(task: TaskConfig, sampling: Sampling, seed: int = 0) -> SamplingConfig:
+    """The engine's settings for a task."""
     return SamplingConfig(
         max_tokens=task.max_tokens,
         temperature=sampling.temperature,
@@ -47,10 +72,12 @@ def _sampling(task: TaskConfig, sampling: Sampling, seed: int = 0) -> SamplingCo
     )
 
 
-def generate(engine: Engine, task: TaskConfig, examples: list[Example]) -> list[Record]:
+def generate(
+    engine: Engine, task: TaskConfig, examples: list[Example], chat: bool = False
+) -> list[Record]:
     """Go on from each question greedily and compare the answers found."""
     records = []
-    written = _write(engine, task, examples, _sampling(task, Sampling()))
+    written = write(engine, task, examples, sampling_of(task, Sampling()), chat)
     comparable = _comparer(task.ignore)
     for example, text in zip(examples, written, strict=True):
         right = comparable(example.target)
@@ -59,6 +86,34 @@ def generate(engine: Engine, task: TaskConfig, examples: list[Example]) -> list[
             for name, answer in task.answers.items()
         }
         scores = scores or {"acc": float(comparable(text.strip()) == right)}
+        prompt = hashed(example.contexts[0])
+        records.append(
+            Record(example.number, prompt, scores, example.group, output=[text])
+        )
+    return records
+
+
+def follow(
+    engine: Engine,
+    task: TaskConfig,
+    renderer: Renderer,
+    examples: list[Example],
+    chat: bool = False,
+) -> list[Record]:
+    """Answer each question and check what its instructions ask."""
+    records = []
+    written = write(engine, task, examples, sampling_of(task, Sampling()), chat)
+    for example, text in zip(examples, written, strict=True):
+        kinds = renderer.value("instructions", example.record)
+        arguments = renderer.value("arguments", example.record)
+        scores = {"instructions": float(len(kinds))}
+        for name, loose in (("strict", False), ("loose", True)):
+            kept = [
+                followed(text, kind, given, loose)
+                for kind, given in zip(kinds, arguments, strict=True)
+            ]
+            scores[f"prompt_level_{name}_acc"] = float(all(kept))
+            scores[f"{name}_followed"] = float(sum(kept))
         prompt = hashed(example.contexts[0])
         records.append(
             Record(example.number, prompt, scores, example.group, output=[text])
@@ -92,11 +147,14 @@ def write_programs(
     renderer: Renderer,
     examples: list[Example],
     sampling: Sampling,
+    chat: bool = False,
 ) -> list[Record]:
     """Go on from each question and run what comes against the tests."""
     written: list[list[str]] = [[] for _ in examples]
     for sample in range(sampling.samples):
-        texts = _write(engine, task, examples, _sampling(task, sampling, sample))
+        texts = write(
+            *(engine, task, examples, sampling_of(task, sampling, sample), chat)
+        )
         for place, text in enumerate(texts):
             written[place].append(text)
     programs = [

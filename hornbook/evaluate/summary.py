@@ -10,13 +10,20 @@ from hornbook.evaluate.notes import Record
 from hornbook.evaluate.results import Result
 from hornbook.evaluate.task import TaskConfig
 
+# Shares of what an item has several of: what counts, of how many.
+SHARES = {
+    f"inst_level_{name}_acc": (f"{name}_followed", "instructions")
+    for name in ("strict", "loose")
+}
 LOWER = ("perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte")
 
 
 def summarize(task: TaskConfig, records: list[Record], note: str = "") -> list[Result]:
     """The task's main metric, then its others, over all records."""
     found = []
-    for metric in (task.main_metric, *task.extra_metrics):
+    sampled = [name for name in records[0].scores if name.startswith("pass@")]
+    others = [name for name in sampled if name != task.main_metric]
+    for metric in (task.main_metric, *task.extra_metrics, *others):
         value, interval = _measure(metric, records)
         found.append(
             Result(
@@ -43,6 +50,9 @@ def by_group(records: list[Record], metric: str) -> dict[str, tuple[float, int]]
 def _measure(metric: str, records: list[Record]) -> tuple[float, tuple[float, float]]:
     if metric in LOWER:
         return _perplexity(metric, records)
+    if metric in SHARES:
+        parts = [[r.scores[name] for r in records] for name in SHARES[metric]]
+        return sum(parts[0]) / sum(parts[1]), bootstrap_ratio(*parts)
     values = np.array([record.scores[metric] for record in records])
     value = float(values.mean())
     if len({record.group for record in records}) > 1:

@@ -46,10 +46,14 @@ class TaskConfig(Settings, frozen=True):
     cloze      is ``target`` likely after ``question``, and what greedy decoding gives?
     generate   go on from ``question`` and compare the ``answers`` found with ``target``'s
     code       go on from ``question`` and run ``tests`` on it in the sandbox
+    instructions  answer ``question``; are its ``instructions`` followed? (instructions.py)
+    chat       answer ``question``; a reward model judges the answer
     rolling    how likely is ``text``, window by window
     """
 
-    kind: Literal["choice", "cloze", "generate", "code", "rolling"]
+    kind: Literal[
+        "choice", "cloze", "generate", "code", "instructions", "chat", "rolling"
+    ]
     files: Files
     name: str = ""
     about: str = ""  # one line: what is asked, and whose it is
@@ -73,6 +77,8 @@ class TaskConfig(Settings, frozen=True):
     max_tokens: Count = 256
     answers: dict[str, Answer] = {}  # noqa: RUF012  (msgspec copies it)
     ignore: tuple[str, ...] = ()  # patterns taken out of both sides before comparing
+    instructions: str = ""  # expression: a list of their names
+    arguments: str = ""  # expression: a table of arguments for each
     prefix: str = ""  # template: what a generated program is preceded by
     tests: str = ""  # template: the tests of a program
     functions: str = ""  # expression: the functions that the tests call
@@ -117,6 +123,8 @@ NEEDED = {
     "cloze": ("question", "target"),
     "generate": ("question", "target"),
     "code": ("question", "tests"),
+    "chat": ("question",),
+    "instructions": ("question", "instructions", "arguments"),
     "rolling": ("text",),
 }
 

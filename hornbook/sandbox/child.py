@@ -1,7 +1,8 @@
 """What runs inside: a fresh interpreter locks itself in, then runs a program and its tests.
 
 Started as ``python -I -S -B child.py VERDICT SECRET`` with two file descriptors, and on
-standard input a job as JSON. It imports nothing of Hornbook. Three processes come of it:
+standard input a job as JSON. It imports nothing of Hornbook, and little else, for imports are
+most of what a short program would wait for. Three processes come of it:
 
     the starter    makes the namespaces, and waits
     the checker    process 1 in them: runs the tests, and alone knows the secret
@@ -11,11 +12,10 @@ The candidate is forked off before the secret is read, so there is nothing in it
 find; and what it answers is data, never an object that could lie about what it equals.
 """
 
+import _json  # type: ignore[import-not-found]  # json's own core, without regular expressions
 import ctypes
-import json
 import os
 import resource
-import signal
 import struct
 import sys
 
@@ -26,13 +26,15 @@ NEW_PID, NEW_NET = 0x20000000, 0x40000000
 SET_DEATH_SIGNAL, SET_SECCOMP, NO_NEW_PRIVILEGES = 1, 22, 38
 LANDLOCK_CREATE, LANDLOCK_ADD, LANDLOCK_RESTRICT = 444, 445, 446
 EXECUTE, READ_FILE, READ_FOLDER = 1 << 0, 1 << 2, 1 << 3
+SIGKILL = 9
 
 
 def main():
     """Start the three processes; see above."""
     verdict, secret = int(sys.argv[1]), int(sys.argv[2])
-    job = json.load(sys.stdin)
+    job = loads(sys.stdin.read())
     os.close(0)
+    compile("", "", "exec")  # what the first call sets up, both processes will need
     layers = {"namespaces": enter_namespaces()}
     pid = os.fork()  # the first process in the new namespace of process numbers
     if pid:
@@ -77,7 +79,7 @@ def enter_namespaces():
 
 def lock_in(job, layers):
     """Limits and the view of the file system, for this process and those it forks."""
-    libc.prctl(SET_DEATH_SIGNAL, signal.SIGKILL)
+    libc.prctl(SET_DEATH_SIGNAL, SIGKILL)
     for kind, most in (
         (resource.RLIMIT_AS, job["memory"]),
         (resource.RLIMIT_CPU, int(job["seconds"]) + 1),
@@ -138,12 +140,49 @@ def forbid_calls(job):
     return libc.prctl(SET_SECCOMP, 2, ctypes.byref(program), 0, 0) == 0
 
 
+# ---------------------------------------------------------------------------- messages
+
+
+class Plainly:
+    """How JSON is read: nothing but plain values come of it."""
+
+    strict, parse_float, parse_int = True, float, int
+    object_hook = object_pairs_hook = parse_constant = None
+
+
+scan = _json.make_scanner(Plainly)
+
+
+def loads(text):
+    """The value at the start of a text of JSON; ValueError where there is none."""
+    try:
+        return scan(text, 0)[0]
+    except StopIteration:
+        raise ValueError("not JSON") from None
+
+
+def dumps(value):
+    """A plain value as a line of JSON."""
+    encode = _json.make_encoder(
+        *(None, repr, _json.encode_basestring_ascii, None),
+        *(": ", ", ", False, False, True),
+    )
+    return "".join(encode(value, 0))
+
+
+def say(file, message):
+    """Send a message; what was printed before it comes first."""
+    sys.stdout.flush()
+    file.write(dumps(message) + "\n")
+    file.flush()
+
+
 # ------------------------------------------------------------------------- the candidate
 
 
 def be_candidate(job, calls, answers):
     """Run the program, then answer calls of its functions until there are no more."""
-    libc.prctl(SET_DEATH_SIGNAL, signal.SIGKILL)
+    libc.prctl(SET_DEATH_SIGNAL, SIGKILL)
     forbid_calls(job)
     globals_: dict = {"__name__": "__main__"}
     requests = os.fdopen(calls, "r")
@@ -154,19 +193,12 @@ def be_candidate(job, calls, answers):
     except BaseException as error:
         say(replies, {"error": describe(error)})
     for line in requests:
-        name, arguments, keywords = from_plain(json.loads(line))
+        name, arguments, keywords = from_plain(loads(line))
         try:
             say(replies, {"value": to_plain(globals_[name](*arguments, **keywords))})
         except BaseException as error:
             say(replies, {"error": describe(error)})
     os._exit(0)
-
-
-def say(file, message):
-    """Send a message; what was printed before it comes first."""
-    sys.stdout.flush()
-    file.write(json.dumps(message) + "\n")
-    file.flush()
 
 
 def describe(error):
@@ -225,7 +257,7 @@ def be_checker(verdict, secret, layers, calls, answers):
     """Run the tests against the candidate's functions and report with the secret."""
     requests, replies = os.fdopen(calls, "w"), os.fdopen(answers, "r")
     with os.fdopen(secret) as file:
-        task = json.load(file)
+        task = loads(file.read())
     report = {"secret": task["secret"], "layers": layers, "passed": False, "error": ""}
     try:
         answer(replies)  # the program itself ran
@@ -257,7 +289,7 @@ def answer(replies):
     line = replies.readline()
     if not line:
         raise Raised("the program ended by itself")
-    reply = json.loads(line)
+    reply = loads(line)
     if "error" in reply:
         raise Raised(reply["error"])
     return from_plain(reply["value"])

@@ -66,7 +66,7 @@ def test_order_and_company_change_nothing(monkeypatch):
     together = score_continuations(model, requests)
     backward = score_continuations(model, requests[::-1])[::-1]
     alone = [score_continuations(model, [request])[0] for request in requests]
-    monkeypatch.setattr(module, "MAX_ROWS", 3)
+    monkeypatch.setattr(module, "AT_ONCE", 12)
     few = score_continuations(model, requests)
     for found in (backward, alone, few):
         for a, b in zip(found, together, strict=True):

@@ -76,7 +76,7 @@ def step(w, shape, tokens, places, tables, keys, values):
         multiply(w.query_key_value, layer, normed, flat_heads, False)
         place(w, layer, eps, heads, places, tables, keys[layer], values[layer])
         attend(
-            heads[:, : shape.n_heads],
+            heads,
             keys[layer],
             values[layer],
             places,
@@ -192,11 +192,12 @@ def rotate(x, cos, sin):
 def attend(query, keys, values, places, tables, window, out):
     """Attention of each new token over what its sequence's pages hold, itself included.
 
-    query, out  (tokens, heads, d_head)
-    keys        (pages, kv heads, page size, d_head), values likewise
-    window      how many tokens are seen, the newest; 0 for all
+    query   (tokens, at least heads, d_head); whole, as a slice of it would be read slowly
+    keys    (pages, kv heads, page size, d_head), values likewise
+    window  how many tokens are seen, the newest; 0 for all
+    out     (tokens, heads, d_head)
     """
-    n_heads, width = query.shape[1], query.shape[2]
+    n_heads, width = out.shape[1], out.shape[2]
     page_size, group = keys.shape[2], n_heads // keys.shape[1]
     scale = np.float32(1) / np.sqrt(np.float32(width))
     for task in prange(query.shape[0] * n_heads):
