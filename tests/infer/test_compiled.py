@@ -85,7 +85,7 @@ def test_bfloat16_matrices_are_widened_exactly():
 
 
 @pytest.mark.parametrize("bits", [8, 4])
-@pytest.mark.parametrize(("inputs", "sequences"), [(768, 1), (300, 5), (33, 2)])
+@pytest.mark.parametrize(("inputs", "sequences"), [(768, 1), (300, 5), (33, 2), (1024, 2)])
 def test_products_of_integers_are_those_of_the_weights_they_stand_for(
     bits, inputs, sequences
 ):
@@ -101,8 +101,10 @@ def test_products_of_integers_are_those_of_the_weights_they_stand_for(
     out = np.zeros((sequences, 11), np.float32)
     product(matrix, x.numpy(), out, False)
     expected = x.double() @ codes.weight().double().T
-    size = expected.square().mean(0).sqrt() + 1e-12
-    assert ((torch.from_numpy(out) - expected).abs() / size).max() < 5e-4
+    lengths = x.norm(dim=1)[:, None] * codes.weight().norm(dim=1)
+    size = lengths / inputs**0.5 + 1e-12  # of a product of unrelated vectors
+    most = 5e-4 if bits == 8 else 2e-2  # beside 4 bits an activation is one byte
+    assert ((torch.from_numpy(out) - expected).abs() / size).max() < most
     alone = np.zeros((1, 11), np.float32)
     product(matrix, x[-1:].numpy().copy(), alone, False)
     assert (alone[0] == out[-1]).all()  # whatever is beside it
