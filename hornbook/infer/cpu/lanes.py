@@ -17,6 +17,7 @@ from numba.extending import models, register_model
 
 intrinsic: Any = numba_intrinsic  # the function below writes LLVM instructions itself
 FLOATS = 32  # lanes of a vector of floats
+AHEAD = 4096  # bytes
 INT32 = ir.IntType(32)
 
 
@@ -120,6 +121,27 @@ def load_floats(typing, array, index):
 
 
 @intrinsic
+def fetch(typing, array, index):
+    """Ask for the memory ``AHEAD`` bytes beyond ``array[index]``; it need not exist.
+
+    Memory answers late; the more requests are under way the more it gives.
+    """
+
+    def codegen(context, builder, signature, args):
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        narrow = ir.IntType(8).as_pointer()
+        place = builder.bitcast(builder.gep(data, [args[1]]), narrow)
+        place = builder.gep(place, [INT32(AHEAD)])
+        kind = ir.FunctionType(ir.VoidType(), [narrow, INT32, INT32, INT32])
+        name = "llvm.prefetch.p0"
+        instruction = cgutils.get_or_insert_function(builder.module, kind, name)
+        builder.call(instruction, [place, INT32(0), INT32(3), INT32(1)])
+        return context.get_dummy_value()
+
+    return types.none(array, types.intp), codegen
+
+
+@intrinsic
 def multiply_add(typing, a, b, c):
     """``a * b + c``, rounded once."""
     return a(a, a, a), lambda context, builder, signature, args: _fma(builder, *args)
@@ -194,9 +216,9 @@ def add_fours(typing, sums, a, b):
 @intrinsic
 def add_fours_plainly(typing, sums, a, b):
     """The same in instructions that every processor has."""
-    return INT32S(INT32S, BYTES, BYTES), lambda context, builder, signature, args: (
-        _add_fours_plainly(builder, *args)
-    )
+    return INT32S(
+        INT32S, BYTES, BYTES
+    ), lambda context, builder, signature, args: _add_fours_plainly(builder, *args)
 
 
 def _add_fours_plainly(builder, sums, a, b):

@@ -168,17 +168,18 @@ def _wide(x, width):
     return out
 
 
-@inner()
+@inner(forceinline=True)
 def _dot(row, x):
     sums = lanes.no_floats()
     for j in range(0, row.shape[0], 32):
+        lanes.fetch(row, j)
         sums = lanes.multiply_add(
             lanes.load_floats(row, j), lanes.load_floats(x, j), sums
         )
     return lanes.total(sums)
 
 
-@inner()
+@inner(forceinline=True)
 def _dot4(row, a, b, c, d):
     """Four products with one row, which is read (and widened) once."""
     p, q, r, s = (
@@ -188,6 +189,7 @@ def _dot4(row, a, b, c, d):
         lanes.no_floats(),
     )
     for j in range(0, row.shape[0], 32):
+        lanes.fetch(row, j)
         weights = lanes.load_floats(row, j)
         p = lanes.multiply_add(weights, lanes.load_floats(a, j), p)
         q = lanes.multiply_add(weights, lanes.load_floats(b, j), q)
@@ -261,7 +263,7 @@ def _multiply_bytes(codes, scales, high, low, steps, sums, out, add):
             out[s, i] = out[s, i] + result if add else result
 
 
-@inner()
+@inner(forceinline=True)
 def _dot_bytes(codes, scales, high, low, steps, offsets):
     result, whole = lanes.sixteen_zeros(), codes.shape[0] // WIDE * WIDE
     for block in range(0, whole, WIDE):
@@ -274,24 +276,25 @@ def _dot_bytes(codes, scales, high, low, steps, offsets):
     return lanes.total(half)
 
 
-@inner()
+@inner(forceinline=True)
 def _sum_bytes(codes, high, low, start, stop):
     a, b = lanes.no_integers(), lanes.no_integers()
     for j in range(start, stop, 64):
+        lanes.fetch(codes, j)
         weights = lanes.load_bytes(codes, j)
         a = lanes.add_fours(a, weights, lanes.load_bytes(high, j))
         b = lanes.add_fours(b, weights, lanes.load_bytes(low, j))
     return lanes.joined(a, b)
 
 
-@inner()
+@inner(forceinline=True)
 def _add_wide(result, sums, scales, steps, offsets, g):
     """``result`` plus sixteen groups from the ``g``-th on, scaled."""
     scale = lanes.times(lanes.load_sixteen(scales, g), lanes.load_sixteen(steps, g))
     return lanes.multiply_add(lanes.less(sums, offsets, g), scale, result)
 
 
-@inner()
+@inner(forceinline=True)
 def _add_narrow(result, sums, scales, steps, offsets, g):
     """``result`` plus eight groups from the ``g``-th on, scaled."""
     scale = lanes.times(lanes.load_eight(scales, g), lanes.load_eight(steps, g))
@@ -308,7 +311,7 @@ def _multiply_nibbles(codes, scales, words, steps, sums, out, add):
             out[s, i] = out[s, i] + result if add else result
 
 
-@inner()
+@inner(forceinline=True)
 def _dot_nibbles(codes, scales, words, steps, offsets):
     result, whole = lanes.sixteen_zeros(), words.shape[0] // WIDE * WIDE
     for block in range(0, whole, WIDE):
@@ -321,10 +324,11 @@ def _dot_nibbles(codes, scales, words, steps, offsets):
     return lanes.total(half)
 
 
-@inner()
+@inner(forceinline=True)
 def _sum_nibbles(codes, words, start, stop):
     a, b = lanes.no_integers(), lanes.no_integers()
     for j in range(start, stop, 128):
+        lanes.fetch(codes, j // 2)
         both = lanes.load_bytes(codes, j // 2)
         a = lanes.add_fours(a, lanes.low_nibbles(both), lanes.load_bytes(words, j))
         b = lanes.add_fours(
