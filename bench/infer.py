@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--peers", help="a Python with llama-cpp-python")
     parser.add_argument("--only", help="precisions, by comma")
     options = parser.parse_args()
-    tokens, rounds = (16, 2) if options.quick else (64, 5)
+    tokens, rounds = (16, 2) if options.quick else (64, 3)
     kinds = options.only.split(",") if options.only else list(SHARES)
     torch.manual_seed(0)
     model = Transformer(preset("llama-110m", init="gpt2")).eval()

@@ -1,6 +1,10 @@
 """llama.cpp's side of bench/infer.py: run by the interpreter that has llama-cpp-python.
 
-    PYTHON bench/infer_peer.py FILE.gguf TOKENS
+    PYTHON bench/infer_peer.py FILE.gguf TOKENS THREADS
+
+llama-cpp-python must be built for this very processor (its default from source). gcc 12
+miscompiles two of its files where there is AMX (q8_0 and q4_0 then end in an illegal
+instruction); compile ggml-cpu/amx/*.cpp with -fno-tree-dse -fno-dse.
 
 Waits for a line on its input, measures, prints one line of JSON; until the input ends.
 """

@@ -33,8 +33,11 @@ class Codes:
 
     def weight(self) -> Tensor:
         """The matrix they stand for, (outputs, inputs) float32."""
-        scales = self.scales.float().repeat_interleave(self.group, dim=1)
-        return self.codes.float() * scales[:, : self.codes.shape[1]]
+        (outputs, inputs), groups = self.codes.shape, self.scales.shape[1]
+        weight = self.codes.new_zeros(outputs, groups * self.group, dtype=torch.float32)
+        weight[:, :inputs] = self.codes
+        weight.view(outputs, groups, -1).mul_(self.scales.float().unsqueeze(2))
+        return weight[:, :inputs]
 
 
 def quantize(weight: Tensor, bits: int, group: int) -> Codes:
