@@ -137,7 +137,7 @@ class Encoder:
         self._scanner = scanner(self.rule)
         self._cursor = np.array([0, 0, 0, 0, self._scanner.address], np.int64)
         self._progress = np.zeros(5, np.int64)
-        self._ends = np.empty(pieces.COLUMNS, np.uint64)
+        self._ends = np.empty(pieces.BATCH, np.uint64)
         self._scratch = np.empty((pieces.ROWS, pieces.COLUMNS), np.uint64)
         self._work = np.empty((pieces.LANES, 4, merge.EDGE + 1), np.uint32)
         self._text = bytearray(BEFORE + bytes(SHORT_TEXT + PAD))
@@ -232,12 +232,12 @@ class Encoder:
         ids.reserve(len(buffer))
         state = self._short_state.copy()
         point(state, scanners.BUFFER, buffer)
-        point(state, kernels.PLACES, places, ids.array)
+        point(state, pieces.PLACES, places, ids.array)
         self._progress[kernels.FOUND] = ids.used
         o = kernels.encode_texts(state.ctypes.data)
         while o < 0:
             self._help(o, state.ctypes.data)
-            cache_rows = slice(kernels.TABLE, kernels.USED)
+            cache_rows = slice(pieces.TABLE, pieces.USED)
             state[cache_rows] = self._short_state[cache_rows]
             o = kernels.encode_texts(state.ctypes.data)
         ids.used = o

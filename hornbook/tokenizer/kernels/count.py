@@ -39,26 +39,27 @@ from hornbook.tokenizer.kernels.slots import (
 BATCH = 1024
 # What a state holds after what its scanner needs, in this order; see jit.addresses.
 (PLACES, TABLE, SEEN, USED, SCRATCH) = range(4, 9)
-KEY_0, KEY_1 = (np.uint64(row) for row in range(2))
-ROWS, COLUMNS = 2, BATCH + 128
+KEY_0, KEY_1, SLOT = (np.uint64(row) for row in range(3))
+ROWS, COLUMNS = 3, BATCH + 128
 HEAVIEST = (1 << 31) - 1  # a word of a larger count is laid out more than once
 
 
 @inlined
 def add_batch(buf, at, m, table, bits, seen, used, ends, rows):
     """Count the ``m`` pieces from ``at`` on; ``seen`` has room for them."""
-    keys_0, keys_1 = rows[KEY_0], rows[KEY_1]
+    keys_0, keys_1, slots = rows[KEY_0], rows[KEY_1], rows[SLOT]
     start = at
     for i in range(np.uint64(m)):
         end = np.int64(ends[i])
-        keys_0[i], keys_1[i] = piece_key(buf, start, end - start)
-        prefetch(table, np.int64(home(keys_0[i], keys_1[i], bits) << THREE))
+        key_0, key_1 = piece_key(buf, start, end - start)
+        keys_0[i], keys_1[i], slots[i] = key_0, key_1, home(key_0, key_1, bits)
+        prefetch(table, np.int64(slots[i] << THREE))
         start = end
     start = at
     for i in range(np.uint64(m)):
         size = np.int64(ends[i]) - start
         key_0, key_1 = keys_0[i], keys_1[i]
-        place = find(table, bits, key_0, key_1, buf, start, size, seen)
+        place = find(table, slots[i], key_0, key_1, buf, start, size, seen)
         if table[place + ONE] == ZERO:
             occupy(table, place, key_0, key_1, buf, start, size, seen, used)
         table[place + TWO] += ONE
@@ -112,7 +113,8 @@ def absorb(other, other_bits, other_seen, least, table, bits, seen, used):
             continue
         size, place = piece_place(other, source, other_seen)
         key_1 = other[source + ONE] if place < 0 else LONG
-        at = find(table, bits, other[source], key_1, other_seen, place, size, seen)
+        begin = home(other[source], key_1, bits)
+        at = find(table, begin, other[source], key_1, other_seen, place, size, seen)
         if table[at + ONE] == ZERO:
             occupy(table, at, other[source], key_1, other_seen, place, size, seen, used)
         table[at + TWO] += other[source + TWO]

@@ -168,6 +168,31 @@ def lowest_bit(typing, bits):
 
 
 @intrinsic
+def count_bits(typing, bits):
+    """How many bits are set."""
+
+    def codegen(context, builder, signature, args):
+        return builder.ctpop(args[0])
+
+    return types.int64(types.uint64), codegen
+
+
+@intrinsic
+def stand_apart(typing):
+    """Keep the function this stands in out of its callers, though it is called once.
+
+    A loop in a function of its own has all the processor's registers; in a large one, what
+    each round needs would wait in memory.
+    """
+
+    def codegen(context, builder, signature, args):
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+@intrinsic
 def call(typing, function, address):
     """Call the C function that lies at ``function`` with a state's address."""
 
