@@ -15,7 +15,7 @@ from hornbook.core.errors import UserError
 from hornbook.tokenizer.kernels import ahead, merge, pieces, scanners
 from hornbook.tokenizer.kernels import encode as kernels
 from hornbook.tokenizer.kernels.cuts import JOINED_BITS
-from hornbook.tokenizer.kernels.jit import addresses, point
+from hornbook.tokenizer.kernels.jit import addresses, point, uncollected
 from hornbook.tokenizer.kernels.scan import RULES, WHOLE
 from hornbook.tokenizer.kernels.scanners import scanner
 from hornbook.tokenizer.kernels.slots import MIX_1, empty_table, rehash
@@ -35,7 +35,8 @@ def compile_kernels(pattern: str) -> None:
     rule = str(RULES.get(pattern, WHOLE))
     ahead.start(rule)
     ahead.wait("encoding")  # training has begun it
-    ahead.compile_unit("encoding")
+    with uncollected:
+        ahead.compile_unit("encoding")
     ahead.wait(rule)
 
 

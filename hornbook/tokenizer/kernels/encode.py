@@ -91,7 +91,10 @@ def encode_texts(address):
     room, or LONG_PIECE when :func:`encode_long` is needed; the next call goes on where
     ``progress`` says.
     """
-    places, progress = view(address, PLACES, np.int64), view(address, PROGRESS, np.int64)
+    places, progress = (
+        view(address, PLACES, np.int64),
+        view(address, PROGRESS, np.int64),
+    )
     ends, cursor = view(address, ENDS, np.uint64), view(address, CURSOR, np.int64)
     seen, spill = view(address, SEEN, np.uint8), view(address, SPILL, np.uint32)
     used = view(address, USED, np.int64)

@@ -4,6 +4,8 @@ All kernels share one cache folder, named after the hash of all their sources
 (core/kernel_cache.py).
 """
 
+import gc
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import numba.core.config
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
+from numba.core import cgutils, event
 from numba.extending import intrinsic as numba_intrinsic
 from numba.np.arrayobj import populate_array
 
@@ -50,6 +52,39 @@ def c_function(function: Any) -> Any:
     """
     compiler: Any = numba.cfunc(types.void(types.int64), cache=True, **OPTIONS)
     return _cached(compiler, function)
+
+
+class _Uncollected(event.Listener):
+    """No garbage collection while Numba compiles or loads: it looks through a million objects.
+
+    That takes a tenth of the time. Within ``with``, and whenever Numba says it compiles.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._depth, self._was_on = threading.Lock(), 0, False
+
+    def on_start(self, event: Any = None) -> None:
+        with self._lock:
+            if self._depth == 0:
+                self._was_on = gc.isenabled()
+                gc.disable()
+            self._depth += 1
+
+    def on_end(self, event: Any = None) -> None:
+        with self._lock:
+            self._depth -= 1
+            if self._depth == 0 and self._was_on:
+                gc.enable()
+
+    def __enter__(self) -> None:
+        self.on_start()
+
+    def __exit__(self, *_: object) -> None:
+        self.on_end()
+
+
+uncollected = _Uncollected()
+event.register("numba:compile", uncollected)
 
 
 def _cached(compiler: Any, function: Any) -> Any:
