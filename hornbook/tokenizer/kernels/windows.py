@@ -133,9 +133,9 @@ def contractions(buf, at, first, raised):
     """
     one = byte_mask(buf, at, raised, 115, 2)  # s t
     one |= byte_mask(buf, at, raised, 100, 1) | byte_mask(buf, at, raised, 109, 1)
-    l, e = byte_mask(buf, at, raised, 108, 1), byte_mask(buf, at, raised, 101, 1)
+    ell, e = byte_mask(buf, at, raised, 108, 1), byte_mask(buf, at, raised, 101, 1)
     v_r = byte_mask(buf, at, raised, 118, 1) | byte_mask(buf, at, raised, 114, 1)
-    two = (l & (l >> ONE)) | (v_r & (e >> ONE))
+    two = (ell & (ell >> ONE)) | (v_r & (e >> ONE))
     if raised:
         long_s = byte_mask(buf, at, 0, 0xBF, 1) >> ONE
         two |= byte_mask(buf, at, 0, 0xC5, 1) & long_s
