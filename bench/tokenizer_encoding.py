@@ -16,20 +16,19 @@ Encoded = Callable[[Any], Any]
 
 
 class Entrant(NamedTuple):
-    """A tokenizer in a race: how to make it afresh, and what it then does."""
+    """A tokenizer in a race: how to make it afresh, what it then does, with how much text."""
 
     make: Callable[[], Any]
     work: Encoded
+    megabytes: float
 
 
-def race(
-    entrants: dict[str, Entrant], megabytes: float, rounds: int, threads: int
-) -> dict[str, float]:
+def race(entrants: dict[str, Entrant], rounds: int, threads: int) -> dict[str, float]:
     """MB/s of each, cold and warm: the best of some rounds.
 
     They take turns, so that whatever the machine does besides meets all alike.
     """
-    clock, seconds = clock_of(threads), dict[str, list[float]]()
+    clock, speeds = clock_of(threads), dict[str, list[float]]()
     fresh: dict[str, Any] = {}
     for state in ("cold", "warm"):
         for _ in range(rounds):
@@ -38,8 +37,9 @@ def race(
                     fresh[who] = entrant.make()
                 start = clock()
                 entrant.work(fresh[who])
-                seconds.setdefault(f"{who} {state}", []).append(clock() - start)
-    return {who: megabytes / min(times) for who, times in seconds.items()}
+                speed = entrant.megabytes / (clock() - start)
+                speeds.setdefault(f"{who} {state}", []).append(speed)
+    return {who: max(measured) for who, measured in speeds.items()}
 
 
 def ready(tokenizer: BPETokenizer, threads: int) -> BPETokenizer:
@@ -62,25 +62,28 @@ def encoding(
 ) -> None:
     """Add the figures of one kind of text."""
     rounds = 2 if quick else 7
-    megabytes = sum(len(text.encode()) for text in texts) / 1e6
-    entrants = {
-        f"{name} many ours {threads}": Entrant(
-            lambda: ready(tokenizer, threads), lambda t: t.encode_batch(texts, threads)
+    size = sum(len(text.encode()) for text in texts) / 1e6
+
+    def ours(threads: int) -> Entrant:
+        return Entrant(
+            lambda: ready(tokenizer, threads),
+            lambda t: t.encode_batch(texts, threads),
+            size,
         )
-    }
+
+    def gigatoken(parallel: bool) -> Entrant:
+        return Entrant(
+            peers.gigatoken, lambda g: g.encode_batch(texts, parallel=parallel), size
+        )
+
+    entrants = {f"{name} many ours {threads}": ours(threads)}
     if threads > 1:  # the same by one thread, by the same clock
-        entrants[f"{name} many ours 1 beside {threads}"] = Entrant(
-            lambda: ready(tokenizer, 1), lambda t: t.encode_batch(texts, 1)
-        )
+        entrants[f"{name} many ours 1 beside {threads}"] = ours(1)
     if attempt(peers.gigatoken):
-        entrants[f"{name} many gigatoken {threads}"] = Entrant(
-            peers.gigatoken, lambda g: g.encode_batch(texts, parallel=threads > 1)
-        )
+        entrants[f"{name} many gigatoken {threads}"] = gigatoken(threads > 1)
         if threads > 1:
-            entrants[f"{name} many gigatoken 1 beside {threads}"] = Entrant(
-                peers.gigatoken, lambda g: g.encode_batch(texts, parallel=False)
-            )
-    found |= race(entrants, megabytes, rounds * threads, threads)
+            entrants[f"{name} many gigatoken 1 beside {threads}"] = gigatoken(False)
+    found |= race(entrants, rounds * threads, threads)
     if threads == 1:
         one_text(found, name, "\n".join(texts), tokenizer, peers, quick)
 
@@ -100,37 +103,37 @@ def one_text(
     size, part_size, short_size = (
         len(text.encode()) / 1e6 for text in (whole, part, short)
     )
-
-    def note(what: str, megabytes: float, work: Callable[[], Any], times: int) -> None:
-        found[f"{name} {what}"] = megabytes / best(work, times, 1)
-
-    entrants = {
-        f"{name} one ours": Entrant(
-            lambda: ready(tokenizer, 1), lambda t: t.encode_array(data)
-        )
-    }
-    if attempt(peers.gigatoken):
-        entrants[f"{name} one gigatoken"] = Entrant(
-            peers.gigatoken, lambda g: g.encode(data)
-        )
-    if attempt(peers.fastokens):
-        entrants[f"{name} one fastokens"] = Entrant(
-            peers.fastokens, lambda f: f.encode_ordinary(whole)
-        )
-    found |= race(entrants, size, rounds, 1)
-    tiktoken = attempt(peers.tiktoken)
     ids = tokenizer.encode_array(whole)
-    note("decode ours", size, lambda: tokenizer.decode_bytes(ids), rounds)
+    listed = ids.tolist()
+    encoders = {
+        "ours": Entrant(
+            lambda: ready(tokenizer, 1), lambda t: t.encode_array(data), size
+        ),
+        "gigatoken": Entrant(peers.gigatoken, lambda g: g.encode(data), size),
+        "fastokens": Entrant(peers.fastokens, lambda f: f.encode_ordinary(whole), size),
+        "tiktoken": Entrant(
+            peers.tiktoken, lambda t: t.encode_ordinary(part), part_size
+        ),
+    }
+    decoders = {
+        "ours": Entrant(lambda: tokenizer, lambda t: t.decode_bytes(ids), size),
+        "tiktoken": Entrant(peers.tiktoken, lambda t: t.decode_bytes(listed), size),
+    }
+    for what, entrants in (("one", encoders), ("decode", decoders)):
+        here = {
+            f"{name} {what} {who}": entrant
+            for who, entrant in entrants.items()
+            if attempt(entrant.make)
+        }
+        found |= race(here, rounds, 1)
+    tiktoken, tokenizers = attempt(peers.tiktoken), attempt(peers.tokenizers)
     if tiktoken:
         assert tiktoken.encode_ordinary(part) == tokenizer.encode(part)
-        note("one tiktoken", part_size, lambda: tiktoken.encode_ordinary(part), 3)
-        listed = ids.tolist()
-        note("decode tiktoken", size, lambda: tiktoken.decode_bytes(listed), 3)
         if name == "prose":
             small_calls(found, tokenizer, tiktoken)
-    tokenizers = attempt(peers.tokenizers)
     if tokenizers:
-        note("one tokenizers", short_size, lambda: tokenizers.encode(short), 1)
+        seconds = best(lambda: tokenizers.encode(short), 1, 1)
+        found[f"{name} one tokenizers"] = short_size / seconds
 
 
 def small_calls(
