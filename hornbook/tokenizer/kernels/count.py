@@ -6,11 +6,11 @@ from hornbook.tokenizer.kernels.jit import (
     ONE,
     ZERO,
     call,
-    inlined,
     inner,
     kernel,
     load64,
     prefetch,
+    stand_apart,
     view,
     view_as,
 )
@@ -44,11 +44,16 @@ ROWS, COLUMNS = 3, BATCH + 128
 HEAVIEST = (1 << 31) - 1  # a word of a larger count is laid out more than once
 
 
-@inlined
-def add_batch(buf, at, m, table, bits, seen, used, ends, rows):
+@inner
+def add_batch(address, at, m):
     """Count the ``m`` pieces from ``at`` on; ``seen`` has room for them."""
+    stand_apart()
+    buf, ends = view(address, BUFFER, np.uint8), view(address, ENDS, np.uint64)
+    table, seen = view(address, TABLE, np.uint64), view(address, SEEN, np.uint8)
+    used = view(address, USED, np.int64)
+    rows = view_as(address, SCRATCH, (ROWS, COLUMNS), np.uint64)
     keys_0, keys_1, slots = rows[KEY_0], rows[KEY_1], rows[SLOT]
-    start = at
+    start, bits = at, used[2]
     for i in range(np.uint64(m)):
         end = np.int64(ends[i])
         key_0, key_1 = piece_key(buf, start, end - start)
@@ -73,11 +78,8 @@ def count_texts(address, text, at):
     ``places`` is where they start, then where they stop. Returns (text, at), for the next
     call when the table or ``seen`` must grow.
     """
-    buf, places = view(address, BUFFER, np.uint8), view(address, PLACES, np.int64)
-    ends, cursor = view(address, ENDS, np.uint64), view(address, CURSOR, np.int64)
-    table, seen = view(address, TABLE, np.uint64), view(address, SEEN, np.uint8)
-    used = view(address, USED, np.int64)
-    rows = view_as(address, SCRATCH, (ROWS, COLUMNS), np.uint64)
+    places, cursor = view(address, PLACES, np.int64), view(address, CURSOR, np.int64)
+    seen, used = view(address, SEEN, np.uint8), view(address, USED, np.int64)
     bits, texts = used[2], len(places) // 3
     while text < texts:
         at, n = max(at, places[text]), places[texts + text]
@@ -88,7 +90,7 @@ def count_texts(address, text, at):
             call(cursor[SCANNER], address)
             if used[1] + 2 * (cursor[POS] - at) + 16 > len(seen):
                 return text, at
-            add_batch(buf, at, cursor[COUNT], table, bits, seen, used, ends, rows)
+            add_batch(address, at, cursor[COUNT])
             at = cursor[POS]
         text += 1
     return text, at

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numba
-import numba.core.config
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -18,12 +17,11 @@ from numba.core import cgutils, event
 from numba.extending import intrinsic as numba_intrinsic
 from numba.np.arrayobj import populate_array
 
-from hornbook.core.kernel_cache import cache_folder
+from hornbook.core.kernel_cache import cache_folder, cached
 
 BYTE, INT32, INT64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 
-_config: Any = numba.core.config
-CACHE = _config.CACHE_DIR or cache_folder(Path(__file__).parent, "kernels")
+CACHE = cache_folder(Path(__file__).parent, "kernels")
 
 
 # No kernel allocates, so Numba need count no references to arrays ("_nrt"): a fifth less to
@@ -42,7 +40,7 @@ def kernel(function: Any) -> Any:
 
     What only kernels call is ``@inner`` instead: compiled into its callers, faster to build.
     """
-    return _cached(_njit(cache=True, nogil=True, **OPTIONS), function)
+    return cached(_njit(cache=True, nogil=True, **OPTIONS), function, CACHE)
 
 
 def c_function(function: Any) -> Any:
@@ -51,7 +49,7 @@ def c_function(function: Any) -> Any:
     Its ``address`` is a number, so what calls it is compiled apart from it.
     """
     compiler: Any = numba.cfunc(types.void(types.int64), cache=True, **OPTIONS)
-    return _cached(compiler, function)
+    return cached(compiler, function, CACHE)
 
 
 class _Uncollected(event.Listener):
@@ -85,14 +83,6 @@ class _Uncollected(event.Listener):
 
 uncollected = _Uncollected()
 event.register("numba:compile", uncollected)
-
-
-def _cached(compiler: Any, function: Any) -> Any:
-    before, _config.CACHE_DIR = _config.CACHE_DIR, CACHE
-    try:
-        return compiler(function)
-    finally:
-        _config.CACHE_DIR = before
 
 
 def intrinsic(function: Any) -> Any:
