@@ -68,16 +68,12 @@ def plan(address, begin, i, m):
     k, start = ZERO, begin
     cuts[k] = begin
     while i < m and k < np.uint64(BATCH):
-        end = np.int64(ends[i])
-        i += ONE
+        end = piece_end = np.int64(ends[i])
         if end - start > SHORT and may_be_cut(buf, start, end):
-            cut = next_cut(buf, start, end, joined, glued)
-            if cut < end:
-                end = cut
-                i -= ONE
+            end = next_cut(buf, start, end, joined, glued)
         if end - start > LONGEST:
             cuts[k + ONE] = end
-            return k, i - ONE
+            return k, i
         key_0, key_1 = piece_key(buf, start, end - start)
         at = home(key_0, key_1, bits)
         prefetch(table, np.int64(at << THREE))
@@ -85,6 +81,7 @@ def plan(address, begin, i, m):
         k += ONE
         cuts[k] = end
         start = end
+        i += np.uint64(end == piece_end)
     return k, i
 
 
