@@ -1,22 +1,18 @@
-"""What bench/tokenizer.py measures of encoding and decoding, for one number of threads."""
+"""What bench/tokenizer.py measures, on which text, for one number of threads."""
 
-import base64
 import gzip
 import json
 import os
-import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from tokenizer_timing import PATTERN, ROOT, VOCAB, best
+from tokenizer_encoding import ceiling, encoding
+from tokenizer_peers import Peers
+from tokenizer_timing import PATTERN, ROOT, VOCAB
 from tokenizer_training import start_up, training, training_memory
 
-from hornbook.tokenizer.bpe import BPETokenizer
 from hornbook.tokenizer.config import TokenizerConfig
-from hornbook.tokenizer.pretokenize import pattern_regex
 from hornbook.tokenizer.train import train_bpe
 
 Texts = dict[str, list[str]]
@@ -42,6 +38,8 @@ def measure(
         TokenizerConfig(vocab_size=vocab, pattern=PATTERN), train, threads
     )
     peers = Peers(tokenizer)
+    if threads > 1:
+        found[f"ceiling, {threads} threads over 1"] = ceiling(threads)
     for name, texts in held_out.items():
         if name in parts:
             encoding(found, name, texts, tokenizer, peers, threads, quick)
@@ -113,137 +111,3 @@ def pieces_of(text: str, size: int = 20_000) -> Iterator[str]:
         end = text.find("\n", at + size) + 1 or len(text)
         yield text[at:end]
         at = end
-
-
-class Peers:
-    """The same vocabulary in every library that is installed."""
-
-    def __init__(self, tokenizer: BPETokenizer) -> None:
-        self.folder = Path(tempfile.mkdtemp())
-        tokenizer.save(self.folder)
-        self.ranks = {token: i for i, token in enumerate(tokenizer.vocabulary.tokens)}
-        lines = [b"%s %d\n" % (base64.b64encode(t), i) for t, i in self.ranks.items()]
-        (self.folder / "vocab.tiktoken").write_bytes(b"".join(lines))
-
-    def tiktoken(self) -> Any:
-        import tiktoken
-
-        pattern = pattern_regex(PATTERN)
-        return tiktoken.Encoding(
-            "same", pat_str=pattern, mergeable_ranks=self.ranks, special_tokens={}
-        )
-
-    def tokenizers(self) -> Any:
-        from tokenizers import Tokenizer
-
-        return Tokenizer.from_file(str(self.folder / "tokenizer.json"))
-
-    def gigatoken(self) -> Any:
-        import gigatoken
-
-        return gigatoken.Tokenizer.from_tiktoken(
-            str(self.folder / "vocab.tiktoken"), pretokenizer="gpt4", special_tokens={}
-        )
-
-    def fastokens(self) -> Any:
-        from fastokens._native import Tokenizer
-
-        return Tokenizer.from_file(str(self.folder / "tokenizer.json"))
-
-
-def encoding(
-    found: dict[str, float],
-    name: str,
-    texts: list[str],
-    tokenizer: BPETokenizer,
-    peers: Peers,
-    threads: int,
-    quick: bool,
-) -> None:
-    rounds = 2 if quick else 7
-    whole = "\n".join(texts)
-    part = whole[: 1_000_000 if quick else 4_000_000]
-    size, part_size = (len(text.encode()) / 1e6 for text in (whole, part))
-    many = sum(len(text.encode()) for text in texts) / 1e6
-
-    def note(what: str, megabytes: float, work: Callable[[], Any], times: int) -> None:
-        found[f"{name} {what}"] = megabytes / best(work, times, threads)
-
-    def cold(
-        make: Callable[[], Any], work: Callable[[Any], Any], what: str, mb: float
-    ) -> None:
-        clock = time.process_time if threads == 1 else time.perf_counter
-        speeds = []
-        for _ in range(rounds):
-            fresh = make()
-            start = clock()
-            work(fresh)
-            speeds.append(mb / (clock() - start))
-        found[f"{name} {what} cold"] = max(speeds)
-        note(f"{what} warm", mb, lambda: work(fresh), rounds)
-
-    def ours() -> BPETokenizer:
-        fresh = BPETokenizer(tokenizer.vocabulary, PATTERN)
-        fresh.encode_batch(["one text to set things up " * 40_000] * 4, threads)
-        for encoder in fresh._free:
-            encoder.clear()
-        return fresh
-
-    cold(ours, lambda t: t.encode_batch(texts, threads), f"many ours {threads}", many)
-    if threads > 1:  # by the same clock
-        fresh = ours()
-        fresh.encode_batch(texts, 1)
-        run = f"many ours 1 beside {threads} warm"
-        note(run, many, lambda: fresh.encode_batch(texts, 1), rounds)
-    gigatoken = attempt(peers.gigatoken)
-    if gigatoken:
-        parallel = threads > 1
-        run = f"many gigatoken {threads}"
-        cold(
-            peers.gigatoken,
-            lambda g: g.encode_batch(texts, parallel=parallel),
-            run,
-            many,
-        )
-    if threads > 1:
-        return
-    data = whole.encode()
-    cold(ours, lambda t: t.encode_array(data), "one ours", size)
-    if gigatoken:
-        cold(peers.gigatoken, lambda g: g.encode(data), "one gigatoken", size)
-    if attempt(peers.fastokens):
-        cold(peers.fastokens, lambda f: f.encode_ordinary(whole), "one fastokens", size)
-    tiktoken = attempt(peers.tiktoken)
-    ids = tokenizer.encode_array(whole)
-    note("decode ours", size, lambda: tokenizer.decode_bytes(ids), rounds)
-    if tiktoken:
-        assert tiktoken.encode_ordinary(part) == tokenizer.encode(part)
-        note("one tiktoken", part_size, lambda: tiktoken.encode_ordinary(part), 3)
-        listed = ids.tolist()
-        note("decode tiktoken", size, lambda: tiktoken.decode_bytes(listed), 3)
-        if name == "prose":
-            small_calls(found, tokenizer, tiktoken)
-    tokenizers = attempt(peers.tokenizers)
-    if tokenizers:
-        short = part[:1_000_000]
-        mb = len(short.encode()) / 1e6
-        note("one tokenizers", mb, lambda: tokenizers.encode(short), 1)
-
-
-def small_calls(
-    found: dict[str, float], tokenizer: BPETokenizer, tiktoken: Any
-) -> None:
-    for who, call in (("", tokenizer.encode), (", tiktoken", tiktoken.encode_ordinary)):
-        work = [call("Hello, world!") for _ in range(100)]
-        del work
-        seconds = best(
-            lambda call=call: [call("Hello, world!") for _ in range(10_000)], 7, 1
-        )
-        found[f"13-byte call, microseconds{who}"] = seconds * 100
-
-
-def attempt(make: Callable[[], Any]) -> Any:
-    try:
-        return make()
-    except ImportError:
-        return None

@@ -12,9 +12,13 @@ ROOT = Path(__file__).parents[1]
 VOCAB, PATTERN = 32_000, "gpt4"
 
 
+def clock_of(threads: int) -> Callable[[], float]:
+    """Processor time for one thread, so that other work doesn't count; else clock time."""
+    return time.process_time if threads == 1 else time.perf_counter
+
+
 def best(work: Callable[[], Any], rounds: int, threads: int) -> float:
-    clock = time.process_time if threads == 1 else time.perf_counter
-    times = []
+    clock, times = clock_of(threads), []
     for _ in range(rounds):
         start = clock()
         work()

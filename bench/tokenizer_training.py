@@ -1,11 +1,10 @@
 """What bench/tokenizer.py measures of training, and until the first id comes."""
 
 import tempfile
-import time
 from collections.abc import Callable
 from typing import Any
 
-from tokenizer_timing import PATTERN, best, in_fresh_process
+from tokenizer_timing import PATTERN, best, clock_of, in_fresh_process
 
 from hornbook.tokenizer.config import TokenizerConfig
 from hornbook.tokenizer.huggingface import to_bytes
@@ -28,7 +27,7 @@ def training(
         "gigatoken": train_gigatoken,
         "sentencepiece": train_sentencepiece,
     }
-    clock = time.process_time if threads == 1 else time.perf_counter
+    clock = clock_of(threads)
     trained: dict[str, Any] = {}
     for name, trainer in trainers.items():
         try:

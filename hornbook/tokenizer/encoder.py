@@ -15,7 +15,7 @@ from hornbook.core.errors import UserError
 from hornbook.tokenizer.kernels import ahead, merge, pieces, scanners
 from hornbook.tokenizer.kernels import encode as kernels
 from hornbook.tokenizer.kernels.cuts import JOINED_BITS
-from hornbook.tokenizer.kernels.jit import addresses, point
+from hornbook.tokenizer.kernels.jit import addresses, point, uncollected
 from hornbook.tokenizer.kernels.scan import RULES, WHOLE
 from hornbook.tokenizer.kernels.scanners import scanner
 from hornbook.tokenizer.kernels.slots import MIX_1, empty_table, rehash
@@ -35,7 +35,8 @@ def compile_kernels(pattern: str) -> None:
     rule = str(RULES.get(pattern, WHOLE))
     ahead.start(rule)
     ahead.wait("encoding")  # training has begun it
-    ahead.compile_unit("encoding")
+    with uncollected:
+        ahead.compile_unit("encoding")
     ahead.wait(rule)
 
 
@@ -137,7 +138,7 @@ class Encoder:
         self._scanner = scanner(self.rule)
         self._cursor = np.array([0, 0, 0, 0, self._scanner.address], np.int64)
         self._progress = np.zeros(5, np.int64)
-        self._ends = np.empty(pieces.COLUMNS, np.uint64)
+        self._ends = np.empty(pieces.BATCH, np.uint64)
         self._scratch = np.empty((pieces.ROWS, pieces.COLUMNS), np.uint64)
         self._work = np.empty((pieces.LANES, 4, merge.EDGE + 1), np.uint32)
         self._text = bytearray(BEFORE + bytes(SHORT_TEXT + PAD))
@@ -232,12 +233,12 @@ class Encoder:
         ids.reserve(len(buffer))
         state = self._short_state.copy()
         point(state, scanners.BUFFER, buffer)
-        point(state, kernels.PLACES, places, ids.array)
+        point(state, pieces.PLACES, places, ids.array)
         self._progress[kernels.FOUND] = ids.used
         o = kernels.encode_texts(state.ctypes.data)
         while o < 0:
             self._help(o, state.ctypes.data)
-            cache_rows = slice(kernels.TABLE, kernels.USED)
+            cache_rows = slice(pieces.TABLE, pieces.USED)
             state[cache_rows] = self._short_state[cache_rows]
             o = kernels.encode_texts(state.ctypes.data)
         ids.used = o

@@ -1,10 +1,13 @@
 """Compiling in a second process: what it compiled is found; without it nothing is lost."""
 
+import gc
 import os
 import subprocess
 import sys
 
-from hornbook.tokenizer.kernels import ahead
+import numba
+
+from hornbook.tokenizer.kernels import ahead, jit
 from hornbook.tokenizer.kernels.scan import GPT2, WHOLE
 
 COMPILE = """
@@ -52,3 +55,17 @@ def test_a_process_that_cannot_start_or_dies_keeps_nobody_waiting(
     monkeypatch.setattr(sys, "executable", "/bin/false")
     ahead.start(str(GPT2))
     ahead.wait(str(GPT2))
+
+
+def test_compiling_leaves_garbage_collection_as_it_was():
+    compile_unseen = numba.njit(lambda x: x + 1)
+    for collecting in (True, False):
+        (gc.enable if collecting else gc.disable)()
+        try:
+            with jit.uncollected:
+                assert not gc.isenabled()
+                compile_unseen(1 if collecting else 1.0)
+                assert not gc.isenabled()
+            assert gc.isenabled() == collecting
+        finally:
+            gc.enable()

@@ -90,6 +90,16 @@ def test_a_piece_left_in_the_middle_is_gone_on_with():
         assert ids.tolist() == oracle("gpt4").encode_ordinary(text)
 
 
+@pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.parametrize("size", [14, 254, 255, 256, 300, 1000])
+def test_a_part_too_long_for_the_cache_may_stand_anywhere(pattern, size):
+    """A piece is cut between signs that no token joins, and its first part is long."""
+    signs = "=" * size + "€" * 3 + "=" * size + "€" * size
+    text = f"words before {signs} and after{signs}.\n" * 3
+    ids = encode_batch([tiny_cache(pattern)], [text]).ids
+    assert ids.tolist() == oracle(pattern).encode_ordinary(text)
+
+
 def test_an_interrupted_call_leaves_nothing_behind(monkeypatch):
     tokenizer = BPETokenizer(trained("gpt4").vocabulary, "gpt4")
     tokenizer.encode_batch(["ready"])

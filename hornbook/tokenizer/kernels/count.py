@@ -6,11 +6,11 @@ from hornbook.tokenizer.kernels.jit import (
     ONE,
     ZERO,
     call,
-    inlined,
     inner,
     kernel,
     load64,
     prefetch,
+    stand_apart,
     view,
     view_as,
 )
@@ -39,26 +39,32 @@ from hornbook.tokenizer.kernels.slots import (
 BATCH = 1024
 # What a state holds after what its scanner needs, in this order; see jit.addresses.
 (PLACES, TABLE, SEEN, USED, SCRATCH) = range(4, 9)
-KEY_0, KEY_1 = (np.uint64(row) for row in range(2))
-ROWS, COLUMNS = 2, BATCH + 128
+KEY_0, KEY_1, SLOT = (np.uint64(row) for row in range(3))
+ROWS, COLUMNS = 3, BATCH + 128
 HEAVIEST = (1 << 31) - 1  # a word of a larger count is laid out more than once
 
 
-@inlined
-def add_batch(buf, at, m, table, bits, seen, used, ends, rows):
+@inner
+def add_batch(address, at, m):
     """Count the ``m`` pieces from ``at`` on; ``seen`` has room for them."""
-    keys_0, keys_1 = rows[KEY_0], rows[KEY_1]
-    start = at
+    stand_apart()
+    buf, ends = view(address, BUFFER, np.uint8), view(address, ENDS, np.uint64)
+    table, seen = view(address, TABLE, np.uint64), view(address, SEEN, np.uint8)
+    used = view(address, USED, np.int64)
+    rows = view_as(address, SCRATCH, (ROWS, COLUMNS), np.uint64)
+    keys_0, keys_1, slots = rows[KEY_0], rows[KEY_1], rows[SLOT]
+    start, bits = at, used[2]
     for i in range(np.uint64(m)):
         end = np.int64(ends[i])
-        keys_0[i], keys_1[i] = piece_key(buf, start, end - start)
-        prefetch(table, np.int64(home(keys_0[i], keys_1[i], bits) << THREE))
+        key_0, key_1 = piece_key(buf, start, end - start)
+        keys_0[i], keys_1[i], slots[i] = key_0, key_1, home(key_0, key_1, bits)
+        prefetch(table, np.int64(slots[i] << THREE))
         start = end
     start = at
     for i in range(np.uint64(m)):
         size = np.int64(ends[i]) - start
         key_0, key_1 = keys_0[i], keys_1[i]
-        place = find(table, bits, key_0, key_1, buf, start, size, seen)
+        place = find(table, slots[i], key_0, key_1, buf, start, size, seen)
         if table[place + ONE] == ZERO:
             occupy(table, place, key_0, key_1, buf, start, size, seen, used)
         table[place + TWO] += ONE
@@ -72,11 +78,8 @@ def count_texts(address, text, at):
     ``places`` is where they start, then where they stop. Returns (text, at), for the next
     call when the table or ``seen`` must grow.
     """
-    buf, places = view(address, BUFFER, np.uint8), view(address, PLACES, np.int64)
-    ends, cursor = view(address, ENDS, np.uint64), view(address, CURSOR, np.int64)
-    table, seen = view(address, TABLE, np.uint64), view(address, SEEN, np.uint8)
-    used = view(address, USED, np.int64)
-    rows = view_as(address, SCRATCH, (ROWS, COLUMNS), np.uint64)
+    places, cursor = view(address, PLACES, np.int64), view(address, CURSOR, np.int64)
+    seen, used = view(address, SEEN, np.uint8), view(address, USED, np.int64)
     bits, texts = used[2], len(places) // 3
     while text < texts:
         at, n = max(at, places[text]), places[texts + text]
@@ -87,7 +90,7 @@ def count_texts(address, text, at):
             call(cursor[SCANNER], address)
             if used[1] + 2 * (cursor[POS] - at) + 16 > len(seen):
                 return text, at
-            add_batch(buf, at, cursor[COUNT], table, bits, seen, used, ends, rows)
+            add_batch(address, at, cursor[COUNT])
             at = cursor[POS]
         text += 1
     return text, at
@@ -112,7 +115,8 @@ def absorb(other, other_bits, other_seen, least, table, bits, seen, used):
             continue
         size, place = piece_place(other, source, other_seen)
         key_1 = other[source + ONE] if place < 0 else LONG
-        at = find(table, bits, other[source], key_1, other_seen, place, size, seen)
+        begin = home(other[source], key_1, bits)
+        at = find(table, begin, other[source], key_1, other_seen, place, size, seen)
         if table[at + ONE] == ZERO:
             occupy(table, at, other[source], key_1, other_seen, place, size, seen, used)
         table[at + TWO] += other[source + TWO]

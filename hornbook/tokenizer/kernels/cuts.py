@@ -3,6 +3,7 @@
 import numpy as np
 
 from hornbook.tokenizer.kernels.jit import ONE, ZERO, inlined, inner
+from hornbook.tokenizer.kernels.merge import LONGEST
 from hornbook.tokenizer.kernels.scan import code_point
 from hornbook.tokenizer.kernels.slots import MIX_1
 
@@ -15,6 +16,17 @@ def character_pair(a, b):
     """Which bit of ``joined`` stands for the characters ``a b``."""
     key = (np.uint64(a) << np.uint64(21)) | np.uint64(b)
     return key * MIX_1 >> np.uint64(64 - JOINED_BITS)
+
+
+@inlined
+def may_be_cut(buf, start, end):
+    """Whether to look for cuts: in what is too long for a lane, and in scripts of three bytes.
+
+    Those without blanks have pieces as long as a sentence, all different, of few parts.
+    Other pieces are looked up whole, for to look for cuts would take longer.
+    """
+    wide = buf[np.uint64(start)] >= 0xE0 or buf[np.uint64(start + 1)] >= 0xE0
+    return wide or end - start > LONGEST
 
 
 @inner

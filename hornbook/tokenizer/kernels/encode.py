@@ -27,19 +27,27 @@ from hornbook.tokenizer.kernels.jit import (
     view,
     view_as,
 )
-from hornbook.tokenizer.kernels.merge import EDGE, LONGEST, merge_long
+from hornbook.tokenizer.kernels.merge import LONGEST, merge_long
 from hornbook.tokenizer.kernels.pieces import (
     BATCH,
+    BYTE_IDS,
     COLUMNS,
     CUTS,
-    LANES,
+    MADE,
+    OUT,
+    PAIRS,
+    PLACES,
+    PROGRESS,
     ROWS,
+    SCRATCH,
+    SEEN,
+    SPILL,
+    USED,
     copy_out,
     learn,
     plan,
     search,
     settle,
-    with_cuts,
 )
 from hornbook.tokenizer.kernels.scanners import (
     BUFFER,
@@ -53,9 +61,6 @@ from hornbook.tokenizer.kernels.scanners import (
 )
 
 ROOM = BATCH * (LONGEST + 9)  # how much of seen and spill a batch can need at most
-# What a state holds after what its scanner needs, in this order; see jit.addresses.
-(PLACES, OUT, TABLE, SEEN, SPILL, USED, PROGRESS) = range(4, 11)
-(BYTE_IDS, BYTE_RANKS, PAIRS, MADE, JOINED, GLUED, SCRATCH, WORK) = range(11, 19)
 FULL, LONG_PIECE = -1, -2
 TEXT, AT, FOUND, PIECE_END, PART_END = range(5)  # of progress
 
@@ -86,17 +91,14 @@ def encode_texts(address):
     room, or LONG_PIECE when :func:`encode_long` is needed; the next call goes on where
     ``progress`` says.
     """
-    buf, places = view(address, BUFFER, np.uint8), view(address, PLACES, np.int64)
+    places, progress = (
+        view(address, PLACES, np.int64),
+        view(address, PROGRESS, np.int64),
+    )
     ends, cursor = view(address, ENDS, np.uint64), view(address, CURSOR, np.int64)
-    table, out = view(address, TABLE, np.uint64), view(address, OUT, np.int32)
     seen, spill = view(address, SEEN, np.uint8), view(address, SPILL, np.uint32)
-    used, progress = view(address, USED, np.int64), view(address, PROGRESS, np.int64)
-    byte_ids, made = view(address, BYTE_IDS, np.uint32), view(address, MADE, np.uint32)
-    byte_ranks = view(address, BYTE_RANKS, np.uint32)
-    pairs, joined = view(address, PAIRS, np.uint64), view(address, JOINED, np.uint8)
-    glued = view(address, GLUED, np.uint8)
-    rows = view_as(address, SCRATCH, (ROWS, COLUMNS), np.uint64)
-    work = view_as(address, WORK, (LANES, 4, EDGE + 1), np.uint32)
+    used = view(address, USED, np.int64)
+    cuts = view_as(address, SCRATCH, (ROWS, COLUMNS), np.uint64)[CUTS]
     bits, texts, scanner = used[3], len(places) // 3, cursor[SCANNER]
     o = progress[FOUND]
     for text in range(progress[TEXT], texts):
@@ -111,20 +113,15 @@ def encode_texts(address):
                 progress[PIECE_END] = ends[i]
                 if is_full(bits, seen, spill, used):
                     return FULL
-                k, i = with_cuts(buf, at, i, m, joined, glued, ends, rows)
+                k, i = plan(address, at, i, m)
                 if k == ZERO:
-                    progress[PART_END] = rows[CUTS, ZERO]
+                    progress[PART_END] = cuts[ONE]
                     return LONG_PIECE
-                plan(buf, at, k, table, bits, rows)
-                missing = search(k, table, rows)
+                missing = search(address, k)
                 if missing != ZERO:
-                    new = settle(buf, at, missing, table, bits, seen, used, rows)
-                    learn(
-                        *(buf, at, new, table, spill, used),
-                        *(byte_ids, byte_ranks, pairs, made, rows, work),
-                    )
-                o = copy_out(k, table, spill, rows, out, o)
-                at = np.int64(rows[CUTS, k - ONE])
+                    learn(address, settle(address, missing))
+                o = copy_out(address, k, o)
+                at = np.int64(cuts[k])
             cursor[COUNT] = 0
         places[2 * texts + text] = o
     progress[:] = 0

@@ -4,24 +4,24 @@ All kernels share one cache folder, named after the hash of all their sources
 (core/kernel_cache.py).
 """
 
+import gc
+import threading
 from pathlib import Path
 from typing import Any
 
 import numba
-import numba.core.config
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
+from numba.core import cgutils, event
 from numba.extending import intrinsic as numba_intrinsic
 from numba.np.arrayobj import populate_array
 
-from hornbook.core.kernel_cache import cache_folder
+from hornbook.core.kernel_cache import cache_folder, cached
 
 BYTE, INT32, INT64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 
-_config: Any = numba.core.config
-CACHE = _config.CACHE_DIR or cache_folder(Path(__file__).parent, "kernels")
+CACHE = cache_folder(Path(__file__).parent, "kernels")
 
 
 # No kernel allocates, so Numba need count no references to arrays ("_nrt"): a fifth less to
@@ -40,7 +40,7 @@ def kernel(function: Any) -> Any:
 
     What only kernels call is ``@inner`` instead: compiled into its callers, faster to build.
     """
-    return _cached(_njit(cache=True, nogil=True, **OPTIONS), function)
+    return cached(_njit(cache=True, nogil=True, **OPTIONS), function, CACHE)
 
 
 def c_function(function: Any) -> Any:
@@ -49,15 +49,40 @@ def c_function(function: Any) -> Any:
     Its ``address`` is a number, so what calls it is compiled apart from it.
     """
     compiler: Any = numba.cfunc(types.void(types.int64), cache=True, **OPTIONS)
-    return _cached(compiler, function)
+    return cached(compiler, function, CACHE)
 
 
-def _cached(compiler: Any, function: Any) -> Any:
-    before, _config.CACHE_DIR = _config.CACHE_DIR, CACHE
-    try:
-        return compiler(function)
-    finally:
-        _config.CACHE_DIR = before
+class _Uncollected(event.Listener):
+    """No garbage collection while Numba compiles or loads: it looks through a million objects.
+
+    That takes a tenth of the time. Within ``with``, and whenever Numba says it compiles.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._depth, self._was_on = threading.Lock(), 0, False
+
+    def on_start(self, event: Any = None) -> None:
+        with self._lock:
+            if self._depth == 0:
+                self._was_on = gc.isenabled()
+                gc.disable()
+            self._depth += 1
+
+    def on_end(self, event: Any = None) -> None:
+        with self._lock:
+            self._depth -= 1
+            if self._depth == 0 and self._was_on:
+                gc.enable()
+
+    def __enter__(self) -> None:
+        self.on_start()
+
+    def __exit__(self, *_: object) -> None:
+        self.on_end()
+
+
+uncollected = _Uncollected()
+event.register("numba:compile", uncollected)
 
 
 def intrinsic(function: Any) -> Any:
@@ -165,6 +190,31 @@ def lowest_bit(typing, bits):
         return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
 
     return types.int64(types.uint64), codegen
+
+
+@intrinsic
+def count_bits(typing, bits):
+    """How many bits are set."""
+
+    def codegen(context, builder, signature, args):
+        return builder.ctpop(args[0])
+
+    return types.int64(types.uint64), codegen
+
+
+@intrinsic
+def stand_apart(typing):
+    """Keep the function this stands in out of its callers, though it is called once.
+
+    A loop in a function of its own has all the processor's registers; in a large one, what
+    each round needs would wait in memory.
+    """
+
+    def codegen(context, builder, signature, args):
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), codegen
 
 
 @intrinsic

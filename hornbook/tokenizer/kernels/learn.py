@@ -176,19 +176,21 @@ def settle(pairs, index, heap, state, column, new, sides, found):
     a, b = key >> 32, key & 0xFFFFFFFF
     left, right = sides[LEFT], sides[RIGHT]
     for t in range(n_left):
-        x = np.uint64(left[TOUCHED, t])
-        weight, times = left[WEIGHT, x], left[TIMES, x]
+        x = left[TOUCHED, np.uint64(t)]
+        who = np.uint64(x)
+        weight, times = left[WEIGHT, who], left[TIMES, who]
         lose(pairs, index, pair_key(x, a), weight)
-        left[CURSOR, x] = gain(pairs, index, heap, state, x, new, weight, times)
-        left[WEIGHT, x] = left[TIMES, x] = 0
+        left[CURSOR, who] = gain(pairs, index, heap, state, x, new, weight, times)
+        left[WEIGHT, who] = left[TIMES, who] = 0
     for t in range(n_right):
-        x = np.uint64(right[TOUCHED, t])
-        weight, times = right[WEIGHT, x], right[TIMES, x]
+        x = right[TOUCHED, np.uint64(t)]
+        who = np.uint64(x)
+        weight, times = right[WEIGHT, who], right[TIMES, who]
         lose(pairs, index, pair_key(b, x), weight)
-        if np.int64(x) == a:  # "abab": the second a is merged too, and new new it is
+        if x == a:  # "abab": the second a is merged too, and new new it is
             weight -= own_weight
-        right[CURSOR, x] = gain(pairs, index, heap, state, new, x, weight, times)
-        right[WEIGHT, x] = right[TIMES, x] = 0
+        right[CURSOR, who] = gain(pairs, index, heap, state, new, x, weight, times)
+        right[WEIGHT, who] = right[TIMES, who] = 0
     place = gain(pairs, index, heap, state, new, new, own_weight, own_times)
     left[CURSOR, np.uint64(new)] = place
     pairs[COUNT, column] = 0

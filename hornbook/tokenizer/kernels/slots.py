@@ -73,10 +73,9 @@ def same_bytes(a, i, b, j, size):
 
 
 @inlined
-def find(table, bits, key_0, key_1, buf, start, size, seen):
-    """The slot of a piece, or the empty slot where it belongs."""
-    mask = (np.uint64(4) << np.uint64(bits)) - ONE
-    at = home(key_0, key_1, bits)
+def find(table, at, key_0, key_1, buf, start, size, seen):
+    """The slot of a piece whose home is ``at``, or the empty slot where it belongs."""
+    mask = np.uint64(len(table) - 1)
     while table[at + ONE] != ZERO:
         if table[at] == key_0:
             word = table[at + ONE]

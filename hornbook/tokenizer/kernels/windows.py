@@ -19,7 +19,7 @@ more context, and texts' ends in blanks are left to the plain scanner.
 import numpy as np
 
 from hornbook.tokenizer.kernels.jit import ONE, ZERO, byte_mask, inlined, lowest_bit
-from hornbook.tokenizer.kernels.scan import QUOTE, char_at, contraction, is_small
+from hornbook.tokenizer.kernels.scan import QUOTE, char_at
 from hornbook.tokenizer.unicode import LETTER, OTHER
 
 LOW, OWN = 5, 55  # 5: a four-byte character and one byte of the character before it
@@ -57,14 +57,30 @@ def wide_letters(buf, at, lead, cut, classes):
 
 
 @inlined
+def sure_letters(buf, at):
+    """First bytes that only letters have: (of two bytes, of three).
+
+    Latin U+00C0 to U+02AF less two signs, Cyrillic U+0400 to U+047F; Han U+5000 to U+8FFF,
+    Hangul U+B000 to U+CFFF.
+    """
+    signs = byte_mask(buf, at, 0x20, 0xB7, 1)  # U+00D7 and U+00F7: C3 97, C3 B7
+    two = byte_mask(buf, at, 0, 0xC3, 1) & ~(signs >> ONE)
+    two |= byte_mask(buf, at, 0, 0xC4, 7) | byte_mask(buf, at, 0, 0xD0, 2)
+    return two, byte_mask(buf, at, 0, 0xE5, 4) | byte_mask(buf, at, 0, 0xEB, 2)
+
+
+@inlined
 def wide_characters(buf, at, classes):
     """(ok, bits of non-ASCII letters, bits of bytes inside a character, not its first)."""
     high = byte_mask(buf, at, 0, 0x80, 0x80)
     if high == ZERO:
         return True, ZERO, ZERO
     inside = byte_mask(buf, at, 0, 0x80, 0x40)
-    ok, bits = wide_letters(buf, at, high & ~inside, inside & ONE != ZERO, classes)
-    return ok, bits, inside
+    two, three = sure_letters(buf, at)
+    lead = high & ~(inside | two | three)
+    ok, bits = wide_letters(buf, at, lead, inside & ONE != ZERO, classes)
+    sure = two | (two | three) << ONE | three | three << TWO
+    return ok, bits | sure, inside
 
 
 @inlined
@@ -110,6 +126,24 @@ def blank_starts(buf, at, n, W, N, X):
 
 
 @inlined
+def contractions(buf, at, first, raised):
+    """``(?:[sdmt]|ll|ve|re)`` at the bits of ``first``: (those that begin one, where it ends).
+
+    ``raised`` is 0x20 for capitals too, and then U+017F is an s.
+    """
+    one = byte_mask(buf, at, raised, 115, 2)  # s t
+    one |= byte_mask(buf, at, raised, 100, 1) | byte_mask(buf, at, raised, 109, 1)
+    ell, e = byte_mask(buf, at, raised, 108, 1), byte_mask(buf, at, raised, 101, 1)
+    v_r = byte_mask(buf, at, raised, 118, 1) | byte_mask(buf, at, raised, 114, 1)
+    two = (ell & (ell >> ONE)) | (v_r & (e >> ONE))
+    if raised:
+        long_s = byte_mask(buf, at, 0, 0xBF, 1) >> ONE
+        two |= byte_mask(buf, at, 0, 0xC5, 1) & long_s
+    one, two = first & one, first & two
+    return one | two, (one << ONE) | (two << TWO)
+
+
+@inlined
 def gpt4_starts(buf, at, n, classes):
     """(ok, bits): which owned bytes start a piece of the cl100k or Llama 3 pattern."""
     L = byte_mask(buf, at, 0x20, 97, 26)
@@ -133,12 +167,9 @@ def gpt4_starts(buf, at, n, classes):
     ok_blanks, bits = blank_starts(buf, at, n, W, N, X)
     starts |= bits
     quotes = byte_mask(buf, at, 0, QUOTE, 1) & lone
-    while quotes != ZERO:
-        k = lowest_bit(quotes)
-        quotes &= quotes - ONE
-        end = k + 1 + contraction(buf, at + k)
-        if end > k + 1 and end < SIZE:
-            starts |= ONE << np.uint64(end)
+    if quotes != ZERO:
+        _, after = contractions(buf, at, quotes << ONE, 0x20)
+        starts |= after
     return ok_digits and ok_blanks, starts & OWNED
 
 
@@ -161,11 +192,7 @@ def gpt2_starts(buf, at, n, classes):
     runs = (L & ~(L << ONE)) | (D & ~(D << ONE)) | (X & ~(X << ONE))
     starts = (runs & ~(S << ONE)) | (W & ~(W << ONE)) | (W & ~(W >> ONE))
     quotes = byte_mask(buf, at, 0, QUOTE, 1) & starts
-    while quotes != ZERO:
-        k = lowest_bit(quotes)
-        quotes &= quotes - ONE
-        size = contraction(buf, at + k)
-        if size and is_small(buf, at + k, size) and k + 1 + size < SIZE:
-            starts &= ~(ONE << np.uint64(k + 1))
-            starts |= ONE << np.uint64(k + 1 + size)
+    if quotes != ZERO:
+        letters, after = contractions(buf, at, quotes << ONE, 0)
+        starts = (starts & ~letters) | after
     return True, starts & OWNED
