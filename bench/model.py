@@ -1,7 +1,8 @@
 """Forward and backward of two shapes beside Transformers' classes: seconds and memory.
 
     python bench/model.py [--quick] [--only gpt2-124m llama-110m] [--dtype bfloat16 float32]
-                          [--how eager compiled] [--threads 1] [--device cpu] [--sides ours theirs]
+                          [--how eager compiled] [--threads 1] [--device cpu]
+                          [--sides ours theirs]
 
 GPT-2 124M and a Llama of 110 M parameters, the same weights on both sides, loss and all,
 eager and compiled; Transformers attends through SDPA. Ours is set up as its training loop
