@@ -80,9 +80,8 @@ def main() -> None:
                 unit="MB",
             ),
         ]
-    finish(
-        "serve", options.quick, bars, ("fastapi", "uvicorn"), llama_server=LLAMA_SERVER
-    )
+    more = {"llama_server": LLAMA_SERVER, "library": peer}
+    finish("serve", options.quick, bars, ("fastapi", "uvicorn"), **more)
 
 
 def make_model(folder: Path) -> None:
@@ -208,10 +207,7 @@ def paint(address: str) -> dict[str, float] | None:
         for _ in range(5):
             page = browser.new_context().new_page()
             sizes: list[int] = []
-            length = "content-length"
-            page.on(
-                "response", lambda r, s=sizes: s.append(int(r.headers.get(length, 0)))
-            )
+            page.on("response", lambda answer, s=sizes: s.append(length_of(answer)))
             page.goto(f"{address}/", wait_until="networkidle")
             entries = (
                 "performance.getEntriesByName('first-contentful-paint')[0].startTime"
@@ -225,6 +221,10 @@ def paint(address: str) -> dict[str, float] | None:
             page.context.close()
         browser.close()
     return {"paint": statistics.median(times), "bytes": size}
+
+
+def length_of(answer: Any) -> int:
+    return int(answer.headers.get("content-length", 0))
 
 
 if __name__ == "__main__":
