@@ -27,13 +27,14 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from bench.measure import DATA, bar, cpu, finish
 from hornbook.data.arrow import text_buffers
 from hornbook.data.classify.classifier import train
-from hornbook.data.config import DedupConfig, FilterConfig
 from hornbook.data.dedup.clusters import keep_best
+from hornbook.data.dedup.config import DedupConfig
 from hornbook.data.dedup.groups import find_groups
 from hornbook.data.dedup.jsonl import dedup_jsonl
 from hornbook.data.dedup.minhash import band_keys
 from hornbook.data.dedup.presets import PRESETS
 from hornbook.data.dedup.sets import flat_sets
+from hornbook.data.filter.config import FilterConfig
 from hornbook.data.filter.rules import decide, rules
 from hornbook.data.filter.webstatistics import measure_web
 

@@ -69,19 +69,23 @@ def finish(
 ) -> None:
     """Print the result as one line of JSON; the full run of a bench is also kept.
 
-    Where only ``part`` of a bench has run, the other bars stay as they were measured.
+    Where only ``part`` of a bench has run, the other bars stay as they were measured; those
+    of another machine say which.
     """
     path = RESULTS / f"{name}.json"
+    machine = {"processor": processor(), "cores": os.cpu_count()}
     if part and path.exists():
         measured = {bar["what"] for bar in bars}
-        earlier = json.loads(path.read_text())["bars"]
-        bars = [bar for bar in earlier if bar["what"] not in measured] + bars
+        earlier = json.loads(path.read_text())
+        where = {"machine": earlier["machine"]} if earlier["machine"] != machine else {}
+        kept = [bar for bar in earlier["bars"] if bar["what"] not in measured]
+        bars = [where | bar for bar in kept] + bars
     result = {
         "bench": name,
         "quick": quick,
         "bars": bars,
         **more,
-        "machine": {"processor": processor(), "cores": os.cpu_count()},
+        "machine": machine,
         "versions": versions() | {p: v for p in peers if (v := _version(p))},
     }
     if not quick:

@@ -21,7 +21,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench.measure import DATA, bar, cpu, finish
-from hornbook.data.config import FilterConfig
+from hornbook.data.filter.config import FilterConfig
 from hornbook.data.web.html import careful_text, fast_text
 from hornbook.data.web.pages import page_texts
 

@@ -22,6 +22,7 @@ def test_the_table_of_results_is_what_the_bench_wrote():
     if not (readme.RESULTS / "hello.json").exists():
         pytest.fail("bench/results/hello.json is missing; run `python bench/hello.py`")
     assert readme.START + readme.table() + readme.END in README
+    assert (ROOT / "docs" / "measured.md").read_text() == readme.measured()
 
 
 def test_every_command_and_recipe_named_exists():

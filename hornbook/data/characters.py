@@ -4,7 +4,8 @@ import unicodedata
 from functools import cache
 
 import numpy as np
-from numba import njit
+
+from hornbook.data.jit import kernel
 
 LETTER, DIGIT, SPACE, SYMBOL = np.uint8(1), np.uint8(2), np.uint8(4), np.uint8(8)
 TABLE_SIZE = 0x40000  # planes 0 to 3; what lies above counts as a symbol
@@ -31,7 +32,7 @@ def kinds() -> np.ndarray:
     return table
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def code_point(buffer, i, end):
     """``(code, bytes)`` of the UTF-8 sequence that starts at ``buffer[i]``."""
     first = np.int64(buffer[i])
@@ -47,7 +48,7 @@ def code_point(buffer, i, end):
     return (first & 0x07) << 18 | second << 12 | third << 6 | fourth, 4
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def mix(h):
     """Spread a 64-bit hash over all its bits (the finaliser of MurmurHash3)."""
     h ^= h >> np.uint64(33)

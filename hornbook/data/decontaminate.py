@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numba import njit
 
 from hornbook.core.progress import Progress
 from hornbook.data.arrow import column_texts, text_buffers
@@ -26,6 +25,7 @@ from hornbook.data.documents import (
     read_tables,
 )
 from hornbook.data.funnel import Tally
+from hornbook.data.jit import kernel
 from hornbook.data.shingles import shingle_hashes, slot_of, word_tables
 from hornbook.data.units import DocumentUnit, pass_over
 
@@ -186,7 +186,7 @@ def shares_seen(texts: list[str], documents: Path, ngram: int) -> np.ndarray:
     return shares
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _share_counted(buffer, offsets, role, folded, n, keys, counts, shares):
     """The share of each text's runs, repeats too, with a count above 0."""
     ring, out = np.zeros(n, np.uint64), np.empty(_longest(offsets) // 2 + 2, np.uint64)
@@ -200,7 +200,7 @@ def _share_counted(buffer, offsets, role, folded, n, keys, counts, shares):
         shares[d] = seen / max(count, 1)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _fill(buffer, offsets, role, folded, n, keys, owners):
     ring = np.zeros(n, np.uint64)
     short = 0
@@ -219,7 +219,7 @@ def _fill(buffer, offsets, role, folded, n, keys, owners):
     return short
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _longest(offsets):
     longest = np.int64(0)
     for d in range(offsets.size - 1):
@@ -227,7 +227,7 @@ def _longest(offsets):
     return longest
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _count_documents(buffer, offsets, role, folded, n, keys, counts):
     """Add to ``counts`` in how many texts each run of the index stands."""
     ring, out = np.zeros(n, np.uint64), np.empty(_longest(offsets) // 2 + 2, np.uint64)
@@ -244,7 +244,7 @@ def _count_documents(buffer, offsets, role, folded, n, keys, counts):
                 counts[at] += 1
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _search(
     buffer, offsets, role, folded, n, keys, owners, owned, min_share,
     item, ngrams, share, longest,

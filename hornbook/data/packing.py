@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
-from numba import njit
+
+from hornbook.data.jit import kernel
 
 
 def pack(lengths: np.ndarray, capacity: int) -> tuple[np.ndarray, np.ndarray]:
@@ -36,7 +37,7 @@ def pack_rows(lengths: Sequence[int], capacity: int) -> list[np.ndarray]:
     return [order[a:b] for a, b in pairwise(starts)]
 
 
-@njit(cache=True)
+@kernel
 def _fill(counts, capacity):
     """The lengths in the order in which they are taken, and the row of each."""
     left = counts.copy()
@@ -61,7 +62,7 @@ def _fill(counts, capacity):
     return taken, row_of
 
 
-@njit(cache=True)
+@kernel
 def _choose(left, longest, room):
     """A length that fills ``room``, alone or with one more; else the longest that fits."""
     if longest == room and left[room] > 0:

@@ -6,7 +6,6 @@ Everything runs over the UTF-8 bytes of an Arrow batch; no Python string is made
 from functools import cache
 
 import numpy as np
-from numba import njit
 from numba.cpython.unsafe.numbers import trailing_zeros as _trailing_zeros
 
 from hornbook.data.characters import (
@@ -17,13 +16,17 @@ from hornbook.data.characters import (
     kinds,
     mix,
 )
+from hornbook.data.jit import inlined, kernel
 
 SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio, odd
-FNV_START, FNV_PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
+START = np.uint64(0x2545F4914F6CDD1D)  # the hash of no letters
 SEPARATOR, PART, WHOLE = 0, 1, 2  # ends a word, belongs to one, is one by itself
 
+BLOCK = 64  # bytes, as many as a number has bits
 ONES = np.uint64(0x0101010101010101)  # times a byte: that byte in all eight places
 TOPS = np.uint64(0x80) * ONES
+# Makes small letters of capitals, leaves digits, and makes a sign of its own of "_".
+SMALL = np.uint64(0x20) * ONES
 
 
 @cache
@@ -57,7 +60,7 @@ def word_tables() -> tuple[np.ndarray, np.ndarray]:
     return role, folded
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def shingle_hashes(buffer, start, end, role, folded, n, ring, out):
     """Write the 64-bit hash of every run of ``n`` words of one text to ``out``.
 
@@ -69,7 +72,7 @@ def shingle_hashes(buffer, start, end, role, folded, n, ring, out):
     return join_words(out, words, n, ring)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def join_words(words, count, n, ring):
     """Replace the first ``count`` hashes of words by those of runs of ``n``; how many."""
     leaving = np.uint64(1)
@@ -87,46 +90,85 @@ def join_words(words, count, n, ring):
     return max(count + 1 - n, 0)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def find_words(buffer, start, end, role, folded, words, places):
     """Write the 64-bit hash of every word of one text to ``words``; returns how many.
 
-    ``places`` gets where each one's bytes begin and end, unless it has no rows. Words of
-    ASCII letters are taken eight bytes at a time, all others one character at a time.
+    ``places`` gets where each one's bytes begin and end, unless it has no rows. Where the
+    text is ASCII, words are found in the bits of 64 bytes at a time: a branch per byte
+    would be guessed wrong at every end of a word. All else goes character by character.
     """
     count = 0
     i = start
     while i < end:
-        h, at = FNV_START, i
-        while at + 8 <= end:
-            eight = load_eight(buffer, at)
-            inside, lower = word_bytes(eight)
-            length = trailing_zeros(~inside & TOPS) >> 3  # 8: all are inside
-            h = add_letters(h, lower, length)
-            if length < 8:
-                break
-            at += 8
-        else:  # too near the end to look at eight
+        near_end = i + BLOCK + 8 > buffer.size
+        if near_end or buffer[i] >= 0x80 or buffer[i + 1] >= 0x80:
             i, count = _any_word(buffer, i, end, role, folded, words, places, count)
             continue
-        if buffer[at + length] >= 0x80:  # may be a letter
-            i, count = _any_word(buffer, i, end, role, folded, words, places, count)
-        elif at + length > i:
-            words[count] = h ^ (h >> np.uint64(29))
+        inside, ascii_ = word_bits(buffer, i)
+        limit = min(ascii_, end - i)  # bytes to look at
+        at = 0
+        while at < limit:
+            left = inside >> np.uint64(at)
+            at += trailing_zeros(left) if left else BLOCK
+            if at >= limit:
+                at = limit
+                break
+            length = trailing_zeros(~(inside >> np.uint64(at)))
+            if at + length >= limit:
+                if i + limit < end:
+                    break  # it may go on behind what we look at
+                length = limit - at
+            words[count] = ascii_word(buffer, i + at, length)
             if places.size:
-                places[count, 0], places[count, 1] = i, at + length
+                places[count, 0], places[count, 1] = i + at, i + at + length
             count += 1
-            i = at + length + 1
-        else:  # on to where a word may begin
-            i += trailing_zeros(inside | (eight & TOPS)) >> 3
+            at += length
+        i += at
+        if at < limit and (
+            at == 0 or limit < BLOCK
+        ):  # begun anew it would end so again
+            i, count = _any_word(buffer, i, end, role, folded, words, places, count)
     return count
 
 
-@njit(nogil=True, cache=True)
+@inlined
+def word_bits(buffer, i):
+    """Of the 64 bytes at ``i``: a bit for each that is an ASCII letter, digit or underscore,
+    and how many of them lie before the first byte that is not ASCII."""
+    inside = foreign = np.uint64(0)
+    for k in range(0, BLOCK, 8):
+        eight = load_eight(buffer, i + k)
+        inside |= top_bits(word_bytes(eight)) << np.uint64(k)
+        foreign |= top_bits(eight & TOPS) << np.uint64(k)
+    return inside, trailing_zeros(foreign)
+
+
+@inlined
+def top_bits(tops):
+    """The top bits of eight bytes as one byte; all other bits of ``tops`` are 0."""
+    return (tops * np.uint64(0x0002040810204081)) >> np.uint64(56)
+
+
+@inlined
+def ascii_word(buffer, i, length):
+    """The hash of the word ``buffer[i : i + length]`` of ASCII letters, digits and
+    underscores in either case."""
+    h = START
+    while length > 8:
+        h = add_letters(h, load_eight(buffer, i) | SMALL)
+        i += 8
+        length -= 8
+    mask = ~np.uint64(0) >> np.uint64(64 - 8 * length)
+    return add_letters(h, (load_eight(buffer, i) | SMALL) & mask)
+
+
+@kernel
 def _any_word(buffer, i, end, role, folded, words, places, count):
     """The word that begins at ``i``, if any, and what ends it: ``(next place, count)``."""
     begin = i
-    h = FNV_START
+    h = START
+    letters, held = np.uint64(0), 0  # of ASCII, not yet in the hash
     while i < end:
         code, size = code_point(buffer, i, end)
         what = role[code] if code < TABLE_SIZE else SEPARATOR
@@ -136,32 +178,40 @@ def _any_word(buffer, i, end, role, folded, words, places, count):
         if what == SEPARATOR:
             return i, count
         letter = np.uint64(folded[code])
+        if letter < 0x80:
+            letters |= (letter | (SMALL & np.uint64(0xFF))) << np.uint64(8 * held)
+            held += 1
+        if held == 8 or (held and letter >= 0x80):
+            h = add_letters(h, letters)
+            letters, held = np.uint64(0), 0
+        if letter >= 0x80:
+            h = add_letters(h, letter)
         if what == WHOLE:
-            words[count] = letter * FNV_PRIME
             break
-        h = (h ^ letter) * FNV_PRIME
-        words[count] = h ^ (h >> np.uint64(29))
+    words[count] = add_letters(h, letters) if held else h
     if places.size:
         places[count, 0], places[count, 1] = begin, min(i, end)
     return i, count + 1
 
 
-@njit(nogil=True, inline="always")
-def add_letters(h, letters, length):
-    """The FNV-1a hash of a word after ``length`` more letters, of eight in one number."""
-    for _ in range(length):
-        h = (h ^ (letters & np.uint64(0xFF))) * FNV_PRIME
-        letters >>= np.uint64(8)
-    return h
+@inlined
+def add_letters(h, letters):
+    """The hash of a word after up to eight more letters of ASCII, or one of any other kind.
+
+    One to one for given ``h``, so words of up to eight letters never collide. The high half
+    is folded onto the low one, for a product carries no difference downwards.
+    """
+    h = (h ^ letters) * SPREAD
+    return h ^ (h >> np.uint64(32))
 
 
-@njit(nogil=True, inline="always")
+@inlined
 def trailing_zeros(x):
     """How many bits lie below the lowest one of ``x`` that is set; 64 when none is."""
     return np.int64(_trailing_zeros(x))  # pyright: ignore[reportCallIssue]
 
 
-@njit(nogil=True, inline="always")
+@inlined
 def load_eight(buffer, i):
     """The bytes ``buffer[i:i + 8]`` as one number, the first one lowest."""
     at = np.uint64(i)
@@ -171,26 +221,23 @@ def load_eight(buffer, i):
     return eight
 
 
-@njit(nogil=True, inline="always")
+@inlined
 def word_bytes(eight):
-    """``(which, lower)`` of eight bytes: the top bit of each ASCII letter, digit and
-    underscore, and the bytes with letters in lower case."""
+    """The top bit of each of eight bytes that is an ASCII letter, digit or underscore."""
     ascii_ = eight & ~TOPS
-    small = ascii_ | np.uint64(0x20) * ONES
-    letters = between(small, 0x61, 0x7A)
+    letters = between(ascii_ | SMALL, 0x61, 0x7A)
     others = between(ascii_, 0x30, 0x39) | between(ascii_, 0x5F, 0x5F)
-    which = (letters | others) & TOPS & ~eight
-    return which, eight | (letters & TOPS & ~eight) >> np.uint64(2)
+    return (letters | others) & TOPS & ~eight
 
 
-@njit(nogil=True, inline="always")
+@inlined
 def between(bytes_, low, high):
     """The top bit of each byte from ``low`` to ``high``; all bytes below 0x80."""
     least = bytes_ + np.uint64(0x80 - low) * ONES
     return least & ~(bytes_ + np.uint64(0x7F - high) * ONES)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def slot_of(keys, key):
     """Where ``key`` stands in the hash table ``keys`` of 2^n slots, or the free one for it."""
     mask = np.uint64(keys.size - 1)

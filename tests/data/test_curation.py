@@ -9,20 +9,20 @@ import pytest
 
 from hornbook.core.errors import UserError
 from hornbook.data.classify.classifier import Classifier, auc, train
+from hornbook.data.classify.config import ClassifyConfig
 from hornbook.data.classify.stage import classify
 from hornbook.data.config import (
-    ClassifyConfig,
     DecontaminateConfig,
-    DedupConfig,
-    FilterConfig,
     SplitConfig,
 )
 from hornbook.data.decontaminate import decontaminate
+from hornbook.data.dedup.config import DedupConfig
 from hornbook.data.dedup.stage import dedup
 from hornbook.data.documents import (
     document_id,
     read_documents,
 )
+from hornbook.data.filter.config import FilterConfig
 from hornbook.data.filter.filters import filter_documents
 from hornbook.data.split import split
 from hornbook.data.why import why

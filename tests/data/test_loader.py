@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 
 from hornbook.core.errors import UserError
 from hornbook.data.batch import IGNORE
-from hornbook.data.config import DataConfig, MixtureConfig
+from hornbook.data.config import (
+    DataConfig,
+    MixtureConfig,
+)
 from hornbook.data.loader import pretrain_batches, validation_batches
 from hornbook.data.permutation import permute, random_number
 

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from hornbook.core.settings import parse
-from hornbook.data.config import DataConfig, Source
+from hornbook.data.config import DataConfig
+from hornbook.data.read.config import Source
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/data-sources.md").read_text()

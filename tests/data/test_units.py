@@ -6,9 +6,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from hornbook.data import units as module
-from hornbook.data.config import FilterConfig
 from hornbook.data.documents import DocumentFile, documents_file, read_documents
 from hornbook.data.engine import ordered_map
+from hornbook.data.filter.config import FilterConfig
 from hornbook.data.filter.filters import filter_documents
 from hornbook.data.units import (
     DocumentUnit,

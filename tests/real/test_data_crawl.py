@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from hornbook.data.config import CrawlSource, DataConfig, FilterConfig
+from hornbook.data.config import DataConfig
 from hornbook.data.documents import read_documents
+from hornbook.data.filter.config import FilterConfig
 from hornbook.data.read import extract as module
+from hornbook.data.read.config import CrawlSource
 from hornbook.data.read.extract import extract
 from hornbook.data.web.crawl import read_crawl
 from hornbook.data.web.warc import read_records

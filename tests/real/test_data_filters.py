@@ -17,13 +17,13 @@ import zstandard
 from hornbook.data.classify.classifier import Classifier
 from hornbook.data.classify.language import load_language_model
 from hornbook.data.classify.training import train_classifier
-from hornbook.data.config import (
-    Boilerplate,
-    DecontaminateConfig,
-    FilterConfig,
-)
+from hornbook.data.config import DecontaminateConfig
 from hornbook.data.decontaminate import decontaminate
 from hornbook.data.documents import Document, document_id, write_documents
+from hornbook.data.filter.config import (
+    Boilerplate,
+    FilterConfig,
+)
 from hornbook.data.filter.filters import filter_documents
 from hornbook.data.filter.lists import read_phrases
 

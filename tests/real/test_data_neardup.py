@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hornbook.data.arrow import text_buffers
-from hornbook.data.config import DedupConfig
+from hornbook.data.dedup.config import DedupConfig
 from hornbook.data.dedup.groups import find_groups
 from hornbook.data.dedup.minhash import band_keys, jaccard
 from hornbook.data.dedup.presets import lsh

@@ -10,9 +10,10 @@ import ftfy
 import pytest
 import zstandard
 
-from hornbook.data.config import CrawlSource, DataConfig
+from hornbook.data.config import DataConfig
 from hornbook.data.documents import read_documents
 from hornbook.data.read.clean import fix_mojibake
+from hornbook.data.read.config import CrawlSource
 from hornbook.data.read.extract import extract
 from hornbook.data.read.gutenberg import cut_gutenberg
 from hornbook.data.read.licence import UNKNOWN, licence_of_text

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import xxhash
-from numba import njit
 
 from hornbook.core.errors import UserError
 from hornbook.core.files import atomic_file, read_json, write_json
 from hornbook.data.arrow import text_buffers
 from hornbook.data.characters import mix
+from hornbook.data.jit import kernel
 from hornbook.data.shingles import shingle_hashes, word_tables
 
 BITS = 18
@@ -144,7 +144,7 @@ def _features(texts: pa.LargeStringArray) -> tuple[np.ndarray, np.ndarray]:
     return out[: ends[-1]].copy(), ends
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _buckets(buffer, start, end, role, folded, ring, scratch, out):
     """The buckets of one text's words and pairs of words; returns how many."""
     count = shingle_hashes(buffer, start, end, role, folded, 1, ring, scratch)
@@ -160,7 +160,7 @@ def _buckets(buffer, start, end, role, folded, ring, scratch, out):
     return found
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _collect(buffer, offsets, role, folded, out, ends):
     ring = np.zeros(1, np.uint64)
     for d in range(offsets.size - 1):
@@ -178,7 +178,7 @@ def _collect(buffer, offsets, role, folded, out, ends):
         ends[d + 1] = ends[d] + found
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _sum(features, ends, d, weights):
     total = 0.0
     for i in range(ends[d], ends[d + 1]):
@@ -186,7 +186,7 @@ def _sum(features, ends, d, weights):
     return total / max(ends[d + 1] - ends[d], 1) ** 0.5
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _fit(features, ends, used, labels, seed, epochs, rate):
     weights = np.zeros(1 << BITS)
     squares = np.full(1 << BITS, 1e-6)
@@ -207,7 +207,7 @@ def _fit(features, ends, used, labels, seed, epochs, rate):
     return weights, bias
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _sum_weights(buffer, offsets, role, folded, weights, sums):
     longest = np.int64(0)
     for d in range(offsets.size - 1):

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 
 from hornbook.core.errors import UserError
 from hornbook.core.files import atomic_file, read_json, write_json
@@ -22,6 +21,7 @@ from hornbook.data.arrow import text_buffers
 from hornbook.data.characters import TABLE_SIZE, code_point
 from hornbook.data.classify.classifier import SHIPPED
 from hornbook.data.classify.scripts import HAN, KANA, SCRIPTS, letter_tables
+from hornbook.data.jit import kernel
 
 BITS = 14
 WIDTH = 24  # languages that may share one script
@@ -90,7 +90,7 @@ def load_language_model(directory: Path = SHIPPED / "language") -> LanguageModel
     return LanguageModel(languages, weights, facts["scale"], facts["card"])
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _identify(buffer, offsets, script_of, folded, weights, scale, sizes, found, score):
     letters = np.zeros(sizes.size, np.int64)
     buckets = np.empty(4 * (WINDOWS * WINDOW + 8), np.uint32)
@@ -116,7 +116,7 @@ def _identify(buffer, offsets, script_of, folded, weights, scale, sizes, found, 
         score[d] /= total
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _add_rows(weights, buckets, sums):
     """The sum of the buckets' weights; four at a time are twice as fast as one."""
     sums[:] = 0
@@ -132,7 +132,7 @@ def _add_rows(weights, buckets, sums):
             sums[k] += weights[buckets[i], k]
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def window(start, end, number):
     """Where the ``number``-th window of a text begins and ends; short texts have one."""
     if end - start <= WINDOWS * WINDOW:
@@ -141,7 +141,7 @@ def window(start, end, number):
     return first, first + WINDOW
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def dominant_script(buffer, start, end, script_of, letters):
     """``(script, its share of the letters)``; script 0 when there are too few letters."""
     letters[:] = 0
@@ -164,7 +164,7 @@ def dominant_script(buffer, start, end, script_of, letters):
     return script, letters[script] / total
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def text_buckets(buffer, start, end, script_of, folded, script, out):
     """The buckets of all runs of 1 to 4 letters of ``script``; a word's ends count as one.
 
@@ -203,7 +203,7 @@ def text_buckets(buffer, start, end, script_of, folded, script, out):
     return found
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _bucket(letters):
     """The bucket of up to four letters, 16 bits each (Dietzfelbinger et al. 1997)."""
     return np.uint32((letters * SPREAD) >> np.uint64(64 - BITS))

@@ -10,7 +10,7 @@ from hornbook.core.errors import UserError
 from hornbook.core.progress import Progress
 from hornbook.data.arrow import column_texts, text_sizes
 from hornbook.data.classify.classifier import Classifier
-from hornbook.data.config import ClassifyConfig
+from hornbook.data.classify.config import ClassifyConfig
 from hornbook.data.documents import (
     Document,
     DocumentFile,

@@ -4,7 +4,6 @@ from collections import Counter, defaultdict
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 
 from hornbook.core.errors import UserError
 from hornbook.data.arrow import text_buffers
@@ -18,6 +17,7 @@ from hornbook.data.classify.language import (
     text_buckets,
 )
 from hornbook.data.classify.scripts import SCRIPTS, letter_tables
+from hornbook.data.jit import kernel
 
 EPOCHS, RATE, DECAY = 8, 0.2, 1e-4
 
@@ -79,7 +79,7 @@ def _features(texts: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return scripts, out[: ends[-1]].copy(), ends
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _collect(buffer, offsets, script_of, folded, n_scripts, scripts, out, ends):
     letters = np.zeros(n_scripts, np.int64)
     scratch = np.empty(4 * (WINDOWS * WINDOW + 8), np.uint32)
@@ -91,7 +91,7 @@ def _collect(buffer, offsets, script_of, folded, n_scripts, scripts, out, ends):
         out[ends[d] : ends[d + 1]] = scratch[:count]
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _fit(features, ends, used, label, sizes, seed):
     weights = np.zeros((1 << BITS, WIDTH))
     squares = np.full((1 << BITS, WIDTH), 1e-3)

@@ -6,10 +6,10 @@ similarity and not through a chain of others; and no order of arrival can change
 """
 
 import numpy as np
-from numba import njit
 
 from hornbook.data.dedup.groups import Groups
 from hornbook.data.dedup.minhash import jaccard
+from hornbook.data.jit import kernel
 
 
 def keep_best(
@@ -35,7 +35,7 @@ def keep_best(
     )  # fmt: skip
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _groups_of(ranked, members, ends, documents):
     """The groups of each ranked document end to end, and where each one's begin."""
     rank = np.full(documents, -1, np.int32)
@@ -56,7 +56,7 @@ def _groups_of(ranked, members, ends, documents):
     return found, starts
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _keep_best(
     ranked, n_fixed, of_ranked, group_starts, n_groups, members, starts, sizes, threshold,
     kept, similarity,

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
+
+from hornbook.data.jit import kernel
 
 PART = 32768  # keys that are searched at a time: with their table they fit the L2 cache
 
@@ -67,7 +68,7 @@ def _with_room(array: np.ndarray, size: int) -> np.ndarray:
     return larger
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _deal(keys, documents, bits, part_keys, part_documents):
     """Sort keys and documents by the key's first ``bits``; returns where each part ends."""
     shift = np.uint64(64 - bits)
@@ -86,7 +87,7 @@ def _deal(keys, documents, bits, part_keys, part_documents):
     return ends
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _share(keys, documents, part_ends, members, ends):
     """Fill in the groups of documents with equal keys; returns how many there are."""
     n_members = n_groups = 0
@@ -126,7 +127,7 @@ def _share(keys, documents, part_ends, members, ends):
     return n_groups
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _append_new(order, found, found_ends, members, ends, count, newest, older):
     """Append the groups that are not there yet; returns how many there are now."""
     for g in order:

@@ -8,8 +8,8 @@ does not understand it returns the end of the line, where no part of an object c
 """
 
 import numpy as np
-from numba import njit
 
+from hornbook.data.jit import inlined, kernel
 from hornbook.data.shingles import TOPS, between, load_eight, trailing_zeros
 
 QUOTE, BACKSLASH, COMMA, COLON = ord('"'), ord("\\"), ord(","), ord(":")
@@ -27,7 +27,7 @@ for _letter, _meaning in zip('"\\/bfnrt', '"\\/\b\f\n\r\t', strict=True):
     ESCAPED[ord(_letter)] = ord(_meaning)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def scan(lines, last, texts, offsets, places):
     """Fill texts, offsets, places; returns ``(records or UNKNOWN, bytes, lines)``."""
     records = newlines = start = 0
@@ -49,7 +49,7 @@ def scan(lines, last, texts, offsets, places):
     return records, start, newlines
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _find_text(lines, i, end, texts, at):
     """Write the text of the object at ``i`` to ``texts[at:]``; returns where it ends."""
     if lines[i] != OPEN:
@@ -73,24 +73,25 @@ def _find_text(lines, i, end, texts, at):
     return written if _after_blanks(lines, i + 1, end) == end else UNKNOWN
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _decode(lines, i, end, texts, at):
     """Undo the escapes of the string at ``i``: where it ends in both arrays, or UNKNOWN."""
     if i >= end or lines[i] != QUOTE:
         return end, UNKNOWN
     i += 1
     while i < end:
-        plain = 0
         if i + 8 <= end:
             eight = load_eight(lines, i)
             store_eight(texts, at, eight)
             plain = min(trailing_zeros(special_bytes(eight)) >> 3, 8)
+            i += plain
+            at += plain
+            if plain == 8:
+                continue
         elif lines[i] != QUOTE and lines[i] != BACKSLASH and lines[i] >= BLANK:
             texts[at] = lines[i]
-            plain = 1
-        i += plain
-        at += plain
-        if plain:
+            i += 1
+            at += 1
             continue
         if lines[i] == QUOTE:
             return i + 1, at
@@ -110,7 +111,7 @@ def _decode(lines, i, end, texts, at):
     return end, UNKNOWN
 
 
-@njit(nogil=True, inline="always")
+@inlined
 def special_bytes(eight):
     """The top bit of each byte that is a quote, a backslash or a control character."""
     ascii_ = eight & ~TOPS
@@ -118,7 +119,7 @@ def special_bytes(eight):
     return (found | between(ascii_, 0x5C, 0x5C)) & ~eight & TOPS
 
 
-@njit(nogil=True, inline="always")
+@inlined
 def store_eight(bytes_, i, eight):
     """Write the bytes of a number to ``bytes_[i:i + 8]``, the lowest one first."""
     at = np.uint64(i)
@@ -126,7 +127,7 @@ def store_eight(bytes_, i, eight):
         bytes_[at + np.uint64(k)] = np.uint8(eight >> np.uint64(8 * k))
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _decode_number(lines, i, end, texts, at):
     """Write the character of the escape ``\\uXXXX``, or of two that are one pair, as UTF-8."""
     code = _hexadecimal(lines, i + 2, end)
@@ -151,7 +152,7 @@ def _decode_number(lines, i, end, texts, at):
     return i, at + more + 1
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _hexadecimal(lines, i, end):
     """The number that the four digits at ``i`` mean."""
     if i + 4 > end:
@@ -167,7 +168,7 @@ def _hexadecimal(lines, i, end):
     return code
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _after_value(lines, i, end):
     """Where the value at ``i`` ends, whatever it is; ``end`` when it is not understood."""
     within = np.uint64(
@@ -201,7 +202,7 @@ def _after_value(lines, i, end):
     return end
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _after_key(lines, i, end):
     """Where the value begins whose key is the string at ``i``."""
     i = _after_blanks(lines, _after_string(lines, i, end), end)
@@ -210,7 +211,7 @@ def _after_key(lines, i, end):
     return _after_blanks(lines, i + 1, end)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _after_string(lines, i, end):
     if i >= end or lines[i] != QUOTE:
         return end
@@ -228,7 +229,7 @@ def _after_string(lines, i, end):
     return i + 1 if i < end and lines[i] == QUOTE else end
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _after_word(lines, i, end):
     """Where a number, ``true``, ``false`` or ``null`` ends."""
     for start, size in ((0, 4), (5, 5), (11, 4)):
@@ -252,14 +253,14 @@ def _after_word(lines, i, end):
     return i
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _after_digits(lines, i, end):
     while i < end and ZERO <= lines[i] <= NINE:
         i += 1
     return i
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _after_blanks(lines, i, end):
     while i < end and (
         lines[i] == BLANK
@@ -271,7 +272,7 @@ def _after_blanks(lines, i, end):
     return i
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _begins(lines, i, end, with_):
     """Whether the bytes at ``i`` are those of ``with_``."""
     if i + with_.size > end:
@@ -282,7 +283,7 @@ def _begins(lines, i, end, with_):
     return same
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def next_line(bytes_, start, end):
     """Where the line after the one at ``start`` begins."""
     while start < end:

@@ -9,8 +9,8 @@ import numpy as np
 from hornbook.core.errors import UserError
 from hornbook.core.files import atomic_file
 from hornbook.core.progress import Progress
-from hornbook.data.config import DedupConfig
 from hornbook.data.dedup.clusters import keep_best
+from hornbook.data.dedup.config import DedupConfig
 from hornbook.data.dedup.groups import find_groups
 from hornbook.data.dedup.minhash import band_keys
 from hornbook.data.dedup.presets import Lsh, lsh

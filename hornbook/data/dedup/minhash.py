@@ -16,9 +16,9 @@ Everything runs over the UTF-8 bytes of an Arrow batch; no Python string is made
 """
 
 import numpy as np
-from numba import njit
 
 from hornbook.data.characters import mix
+from hornbook.data.jit import kernel
 from hornbook.data.shingles import SPREAD, shingle_hashes, word_tables
 
 ROUNDS = 30  # fewer than fit above VALUE_BITS
@@ -39,7 +39,7 @@ def band_keys(
     return keys, shingles
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _band_keys(buffer, offsets, role, folded, n, rows, keys, shingles):
     longest = np.int64(0)
     for d in range(offsets.size - 1):
@@ -63,7 +63,7 @@ def _band_keys(buffer, offsets, role, folded, n, rows, keys, shingles):
             keys[band, d] = mix(key)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def sketch(hashes, signature):
     """Fill ``signature`` (uint32) with samples of the set of ``hashes`` (uint64).
 
@@ -91,7 +91,7 @@ def sketch(hashes, signature):
     _borrow(signature, salt)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _borrow(signature, salt):
     """Give each empty place the value of a random place that is not empty."""
     size = np.uint64(signature.size)
@@ -112,7 +112,7 @@ def _borrow(signature, salt):
         count = still
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def jaccard(left, right):
     """The share of common members of two sorted sets: |A and B| / |A or B|."""
     i = j = common = 0

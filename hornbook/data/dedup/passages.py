@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 
 from hornbook.core.progress import Progress
 from hornbook.data.arrow import column_texts, text_buffers
-from hornbook.data.config import DedupConfig
+from hornbook.data.dedup.config import DedupConfig
 from hornbook.data.dedup.pieces import Pieces, lines, paragraphs, runs
 from hornbook.data.dedup.repeats import Repeats
 from hornbook.data.documents import read_tables
+from hornbook.data.jit import kernel
 
 KINDS = ("paragraphs", "lines", "spans")
 
@@ -87,7 +87,7 @@ def _own_bytes(texts: pa.LargeStringArray) -> tuple[np.ndarray, np.ndarray]:
     return buffer[offsets[0] : offsets[-1]], offsets - offsets[0]
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _mark(gone, places):
     for i in range(places.shape[0]):
         gone[places[i, 0] : places[i, 1]] = True

@@ -6,10 +6,10 @@ of each text end. Different kinds of pieces never share a hash, except by chance
 """
 
 import numpy as np
-from numba import njit
 
 from hornbook.data.characters import mix
 from hornbook.data.dedup.json_scan import next_line
+from hornbook.data.jit import kernel
 from hornbook.data.shingles import (
     find_words,
     join_words,
@@ -54,7 +54,7 @@ def _filled(hashes: np.ndarray, places: np.ndarray, ends: np.ndarray) -> Pieces:
     return hashes[: ends[-1]], places[: ends[-1]], ends
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _lines(buffer, offsets, min_bytes, hashes, places, ends):
     count = 0
     for d in range(offsets.size - 1):
@@ -70,7 +70,7 @@ def _lines(buffer, offsets, min_bytes, hashes, places, ends):
         ends[d + 1] = count
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _paragraphs(buffer, offsets, min_bytes, hashes, places, ends):
     count = 0
     for d in range(offsets.size - 1):
@@ -93,7 +93,7 @@ def _paragraphs(buffer, offsets, min_bytes, hashes, places, ends):
         ends[d + 1] = count
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _runs(buffer, offsets, role, folded, n, hashes, places, ends):
     ring = np.zeros(n, np.uint64)
     for d in range(offsets.size - 1):
@@ -107,7 +107,7 @@ def _runs(buffer, offsets, role, folded, n, hashes, places, ends):
         ends[d + 1] = ends[d] + count
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _trimmed(buffer, first, last):
     """``first`` and ``last`` without the blanks at both ends."""
     while first < last and buffer[first] <= BLANK:
@@ -117,7 +117,7 @@ def _trimmed(buffer, first, last):
     return first, last
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _hash(buffer, first, last, kind):
     """64 bits of the bytes ``buffer[first:last]``, never 0."""
     h = np.uint64(last - first) << np.uint64(2) | kind

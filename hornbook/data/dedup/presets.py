@@ -7,7 +7,7 @@ candidate is compared exactly, so more bands cost time and memory but never a wr
 
 from typing import NamedTuple
 
-from hornbook.data.config import DedupConfig
+from hornbook.data.dedup.config import DedupConfig
 
 
 class Lsh(NamedTuple):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hornbook.data.config import DedupConfig
+from hornbook.data.dedup.config import DedupConfig
 from hornbook.data.dedup.signatures import Signed
 
 

@@ -9,7 +9,8 @@ the chance that any two are equal is 3 %. Nothing depends on the order of the ca
 """
 
 import numpy as np
-from numba import njit
+
+from hornbook.data.jit import kernel
 
 FULL = 0.6  # share of the slots in use beyond which the table doubles
 
@@ -54,7 +55,7 @@ class Repeats:
         return found
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _see(hashes, bits, seen, again):
     for h in hashes:
         bit = h >> np.uint64(64 - bits)
@@ -63,7 +64,7 @@ def _see(hashes, bits, seen, again):
         seen[at] |= flag
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _was_seen_again(hashes, bits, again):
     found = np.empty(hashes.size, np.bool_)
     for i in range(hashes.size):
@@ -72,7 +73,7 @@ def _was_seen_again(hashes, bits, again):
     return found
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _slot(h, keys):
     """Where ``h`` is in the table, or would be. 0 marks an empty slot; nothing hashes to it."""
     mask = np.uint64(keys.size - 1)
@@ -82,7 +83,7 @@ def _slot(h, keys):
     return at
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _own(hashes, ranks, keys, owners):
     added = 0
     for i in range(hashes.size):
@@ -95,7 +96,7 @@ def _own(hashes, ranks, keys, owners):
     return added
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _find(hashes, ranks, keys, owners, used, found):
     for i in range(hashes.size):
         at = _slot(hashes[i], keys)

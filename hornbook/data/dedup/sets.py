@@ -9,8 +9,8 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
-from numba import njit
 
+from hornbook.data.jit import kernel
 from hornbook.data.shingles import shingle_hashes, word_tables
 
 
@@ -75,7 +75,7 @@ def flat_sets(
     return flat[: ends[-1]], ends
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _hash_all(buffer, offsets, texts, role, folded, n, flat, ends):
     ring = np.zeros(n, np.uint64)
     hashes = np.empty(16, np.uint64)
@@ -90,7 +90,7 @@ def _hash_all(buffer, offsets, texts, role, folded, n, flat, ends):
         ends[number + 1] = at + found
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _drop_repeats(flat, ends):
     """Move the distinct members of each sorted set together."""
     size = start = 0

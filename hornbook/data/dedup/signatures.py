@@ -24,7 +24,7 @@ from hornbook.data.funnel import Tally
 from hornbook.data.units import DocumentUnit, pass_over
 
 ARRAYS = ("ids", "digests", "sizes", "shingles")  # stored whole, one file each
-VERSION = 1  # of the hashes: one more whenever the same text would get other keys
+VERSION = 2  # of the hashes: one more whenever the same text would get other keys
 
 
 @dataclass

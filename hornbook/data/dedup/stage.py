@@ -14,8 +14,8 @@ import numpy as np
 
 from hornbook.core.progress import Progress
 from hornbook.data.arrow import column_texts, text_buffers
-from hornbook.data.config import DedupConfig
 from hornbook.data.dedup.clusters import keep_best
+from hornbook.data.dedup.config import DedupConfig
 from hornbook.data.dedup.earlier_runs import documents_of
 from hornbook.data.dedup.groups import find_groups
 from hornbook.data.dedup.passages import KINDS, Passages

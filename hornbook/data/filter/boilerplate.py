@@ -15,14 +15,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
-from numba import njit
 
 from hornbook.core.progress import Progress
 from hornbook.data.arrow import column_texts, text_buffers
 from hornbook.data.characters import mix
-from hornbook.data.config import Boilerplate
 from hornbook.data.documents import count_documents, document_files, read_tables
 from hornbook.data.filter.codestatistics import is_code
+from hornbook.data.filter.config import Boilerplate
 from hornbook.data.filter.linescan import (
     count_lines,
     keep_lines,
@@ -32,6 +31,7 @@ from hornbook.data.filter.linescan import (
     scan_line,
     strip,
 )
+from hornbook.data.jit import kernel
 
 NOTICES = (
     *("accept cookies", "accept all cookies", "cookie settings", "cookie policy"),
@@ -145,7 +145,7 @@ def _seeds(table: pa.Table) -> np.ndarray:
     return np.array([seeds[s] for s in table.column("source").to_pylist()], np.uint64)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _places(h, seed, slots):
     """Where a line's two counters stand."""
     key = mix(h ^ seed)
@@ -153,14 +153,14 @@ def _places(h, seed, slots):
     return key & mask, (key >> np.uint64(32)) & mask
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _line_key(buffer, i, last, tables):
     """The hash of a line without blanks at its ends."""
     a, b = strip(buffer, i, last)
     return scan_line(buffer, a, b, tables)[1] if b > a else np.uint64(0)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _count(buffer, offsets, seeds, min_characters, tables, counters):
     for d in range(offsets.size - 1):
         i, end = offsets[d], offsets[d + 1]
@@ -179,7 +179,7 @@ def _count(buffer, offsets, seeds, min_characters, tables, counters):
             i = last + 1
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _mark(
     buffer, offsets, seeds, code, limits, notices, tables, phrases, counters, kept
 ):
@@ -210,13 +210,13 @@ def _mark(
             i = last + 1
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _ends_a_sentence(buffer, i, last):
     c = buffer[strip(buffer, i, last)[1] - 1]
     return c in (33, 34, 39, 46, 58, 59, 63, 44) or c >= 0x80
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _has_notice(buffer, i, last, rows, lengths):
     for j in range(i, last):
         if j > i and buffer[j - 1] > 64:

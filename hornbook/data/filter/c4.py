@@ -7,16 +7,16 @@ a line that C4 would otherwise read on.
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 
 from hornbook.data.arrow import text_buffers
 from hornbook.data.filter.linescan import line_tables, scan_line, strip
+from hornbook.data.jit import kernel
 
 MIN_WORDS, MAX_WORD = 5, 1000  # per line; characters of its longest word
 NEWLINE, DOT, QUOTE, BRACKET = 10, 46, 34, 93
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def add_c4_line(closed, sentences, phrases, curly, out):
     """Add a line of enough words to C4's sums, which skip what they drop, in its order.
 
@@ -37,7 +37,7 @@ def add_c4_line(closed, sentences, phrases, curly, out):
         out[11] += sentences
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def c4_closed(buffer, a, b):
     """Whether C4 takes the line without blanks at its ends for a finished sentence."""
     while b > a and buffer[b - 1] == BRACKET:
@@ -52,7 +52,7 @@ def c4_closed(buffer, a, b):
     return last in (DOT, 33, 63, QUOTE, 39) and not dots
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def citation_start(buffer, a, b):
     """Where the mark "[1]", "[edit]" or "[citation needed]" that ends at ``b`` begins.
 
@@ -87,7 +87,7 @@ def keep_c4_lines(texts: pa.LargeStringArray, closed: bool) -> pa.LargeStringArr
     return pa.Array.from_buffers(pa.large_string(), len(texts), buffers)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _keep_c4_lines(buffer, offsets, tables, closed, data, ends):
     size = 0
     for d in range(offsets.size - 1):

@@ -8,7 +8,6 @@ import re
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 
 from hornbook.data.arrow import text_buffers
 from hornbook.data.characters import (
@@ -19,6 +18,7 @@ from hornbook.data.characters import (
     code_point,
     kinds,
 )
+from hornbook.data.jit import kernel
 
 CODE = (
     "mean_line_length",  # characters, over all lines
@@ -88,7 +88,7 @@ def _token_kinds() -> np.ndarray:
     return table
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _measure(buffer, offsets, kind_of, token_of, out):
     for d in range(offsets.size - 1):
         start, end = offsets[d], offsets[d + 1]
@@ -119,7 +119,7 @@ def _measure(buffer, offsets, kind_of, token_of, out):
         out[6, d] = numbers / max(tokens, 1)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _tokens(buffer, start, end, token_of):
     """``(encoded, longest encoded run, in numbers, in all)``: bytes of a text's tokens.
 

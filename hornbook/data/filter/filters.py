@@ -12,7 +12,6 @@ import pyarrow as pa
 
 from hornbook.core.progress import Progress
 from hornbook.data.arrow import column_texts, text_sizes
-from hornbook.data.config import FilterConfig
 from hornbook.data.documents import (
     Document,
     DocumentFile,
@@ -25,6 +24,7 @@ from hornbook.data.filter.boilerplate import (
     cut_boilerplate,
 )
 from hornbook.data.filter.c4 import keep_c4_lines
+from hornbook.data.filter.config import FilterConfig
 from hornbook.data.filter.expression import evaluate
 from hornbook.data.filter.linescan import keep_lines
 from hornbook.data.filter.measures import (

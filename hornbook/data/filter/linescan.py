@@ -4,10 +4,10 @@ from functools import cache
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 
 from hornbook.data.arrow import text_buffers
 from hornbook.data.characters import SPACE, TABLE_SIZE, code_point, kinds, mix
+from hornbook.data.jit import kernel
 
 # Marks that end a sentence, in the scripts that have one.
 SENTENCE_MARKS = ".!?。！？．｡﹒﹖﹗։؟۔।॥።፧။៕៖‼‽⁇⁈⁉᠃᠉᱾᱿꓿꘎꩝꩞"
@@ -74,7 +74,7 @@ def phrase_table(
     return table, lengths, begins
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def scan_line(buffer, i, end, tables):
     """Everything the rules ask of the line that begins at ``i``, in one look at each byte:
 
@@ -120,13 +120,13 @@ def scan_line(buffer, i, end, tables):
     return i, mix(h), characters, words, longest, sentences + open_, phrases, curly
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _may_follow(buffer, i, end):
     """Whether a sentence may end before ``buffer[i]``: a blank, a quote, a bracket."""
     return i >= end or buffer[i] in (32, 9, 10, 13, 34, 39, 41, 91)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _phrases_at(buffer, i, end, rows, lengths):
     """One bit per phrase that begins at ``i``."""
     found = 0
@@ -135,7 +135,7 @@ def _phrases_at(buffer, i, end, rows, lengths):
     return found
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def matches(buffer, i, b, phrase, length):
     """Whether ``phrase`` stands at ``i``, without regard to ASCII case."""
     if i + length > b:
@@ -149,7 +149,7 @@ def matches(buffer, i, b, phrase, length):
     return True
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def strip(buffer, a, b):
     """``a:b`` without blanks at its ends."""
     while a < b and (buffer[a] == 32 or buffer[a] == 9 or buffer[a] == 13):
@@ -172,7 +172,7 @@ def keep_lines(texts: pa.LargeStringArray, kept: np.ndarray) -> pa.LargeStringAr
     return pa.Array.from_buffers(pa.large_string(), len(texts), buffers)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def count_lines(buffer, offsets):
     """Lines of all texts: one more than newlines in each."""
     lines = offsets.size - 1
@@ -181,7 +181,7 @@ def count_lines(buffer, offsets):
     return lines
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _keep_lines(buffer, offsets, kept, data, ends):
     size = line = 0
     for d in range(offsets.size - 1):

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 
 from hornbook.core.errors import UserError
 from hornbook.data.arrow import text_buffers
 from hornbook.data.characters import mix
+from hornbook.data.jit import kernel
 from hornbook.data.shingles import shingle_hashes, slot_of, word_tables
 
 # The built-in lists: what only adult and spam sites call themselves, and say.
@@ -124,12 +124,12 @@ def phrase_tree(entries: tuple[str, ...]) -> Phrases:
     return Phrases(keys, whole, tuple(unusable))
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _step(node, word):
     return mix(node * np.uint64(3) + word) | np.uint64(1)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _grow(buffer, offsets, role, folded, keys, whole, usable):
     ring = np.zeros(1, np.uint64)
     for d in range(offsets.size - 1):
@@ -146,7 +146,7 @@ def _grow(buffer, offsets, role, folded, keys, whole, usable):
         usable[d] = words > 0
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _count(buffer, offsets, role, folded, keys, whole, hits, words):
     longest = np.int64(0)
     for d in range(offsets.size - 1):

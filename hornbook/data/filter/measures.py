@@ -20,12 +20,15 @@ import xxhash
 
 from hornbook.core.errors import UserError
 from hornbook.data.arrow import column_texts, text_buffers
-from hornbook.data.config import FilterConfig, WebLines
 from hornbook.data.filter.codestatistics import (
     CODE,
     is_code,
     measure_code,
     unwanted_name,
+)
+from hornbook.data.filter.config import (
+    FilterConfig,
+    WebLines,
 )
 from hornbook.data.filter.expression import names_in
 from hornbook.data.filter.lists import (

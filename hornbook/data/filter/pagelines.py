@@ -9,7 +9,6 @@ from functools import cache
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 
 from hornbook.data.arrow import text_buffers
 from hornbook.data.characters import DIGIT, LETTER, SPACE, TABLE_SIZE, code_point, kinds
@@ -20,6 +19,7 @@ from hornbook.data.filter.linescan import (
     phrase_table,
     strip,
 )
+from hornbook.data.jit import kernel
 
 COUNTED = (  # what a counter counts
     *("likes", "shares", "comments", "retweets", "reposts", "quotes", "bookmarks"),
@@ -59,7 +59,7 @@ def capitals() -> np.ndarray:
     return np.array([chr(code).isupper() for code in range(TABLE_SIZE)])
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _flag(buffer, offsets, tables, phrases, max_uppercase, flagged, share):
     line = 0
     for d in range(offsets.size - 1):
@@ -80,7 +80,7 @@ def _flag(buffer, offsets, tables, phrases, max_uppercase, flagged, share):
         share[d] = in_flagged / max(words, 1)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _judge(buffer, a, b, tables, phrases, max_uppercase):
     """``(words, whether it is flagged)`` of the line ``a:b`` without blanks at its ends."""
     kind_of, capital, counted, counted_lengths = tables
@@ -107,7 +107,7 @@ def _judge(buffer, a, b, tables, phrases, max_uppercase):
     return words, words <= SHORT and _holds(buffer, a, b, *phrases)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _counts(buffer, a, b, counted, lengths):
     """Whether the line is a number and then one of the counted words: "1.2k views"."""
     i = a
@@ -125,7 +125,7 @@ def _counts(buffer, a, b, counted, lengths):
     return False
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _holds(buffer, a, b, rows, lengths):
     """ "items in cart" anywhere, "sign-in" first, or "read more..." last."""
     if matches(buffer, a, b, rows[1], lengths[1]):

@@ -7,9 +7,9 @@ and most texts have next to nothing left after the first few words.
 """
 
 import numpy as np
-from numba import njit
 
 from hornbook.data.characters import mix
+from hornbook.data.jit import kernel
 
 SPREAD = np.uint64(0x9E3779B97F4A7C15)
 TOP_NGRAMS = (2, 3, 4)  # characters of the most frequent one, times its count
@@ -17,7 +17,7 @@ REPEATED_NGRAMS = (5, 6, 7, 8, 9, 10)  # characters in all that were seen before
 LAST = 10
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def repeated_ngrams(hashes, lengths, words, places, grams, slots, out):
     """Fill ``out`` (9,) with characters: top 2- to 4-grams, repeated 5- to 10-grams.
 
@@ -48,7 +48,7 @@ def repeated_ngrams(hashes, lengths, words, places, grams, slots, out):
             )
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _count_level(hashes, n, places, living, grams, slots):
     """Count the n-grams at ``places[:living]``; those that occur once leave the list.
 
@@ -77,7 +77,7 @@ def _count_level(hashes, n, places, living, grams, slots):
     return remaining, counts
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _most_frequent(places, living, slots, counts):
     """``(position, count)`` of the most frequent n-gram; of equals the first."""
     best, best_count = 0, 1
@@ -88,7 +88,7 @@ def _most_frequent(places, living, slots, counts):
     return best, best_count
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _characters_seen_before(n, lengths, places, living, slots, counts):
     """Characters in n-grams met before, reading on behind each one found."""
     total = free = 0

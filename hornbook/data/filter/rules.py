@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from hornbook.data.config import (
+from hornbook.data.filter.config import (
     C4,
     Code,
     FilterConfig,

@@ -6,7 +6,6 @@ No Python string is made per line or word: that is what makes other curation too
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 
 from hornbook.data.arrow import text_buffers
 from hornbook.data.characters import (
@@ -18,6 +17,7 @@ from hornbook.data.characters import (
     kinds,
     mix,
 )
+from hornbook.data.jit import kernel
 
 PLAIN = (  # what any text has, prose or code
     "bytes",
@@ -38,7 +38,7 @@ def measure(texts: pa.LargeStringArray) -> dict[str, np.ndarray]:
     return dict(zip(PLAIN, out, strict=True))
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _measure(buffer, offsets, kind_of, out):
     slots = np.zeros(1 << 12, np.uint64)
     for d in range(offsets.size - 1):
@@ -65,7 +65,7 @@ def _measure(buffer, offsets, kind_of, out):
         out[6, d] = repeated / max(in_lines, 1)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _count(buffer, start, end, kind_of):
     """Characters by kind, and the longest ASCII word."""
     characters = digits = letters = spaces = run = longest = 0
@@ -83,7 +83,7 @@ def _count(buffer, start, end, kind_of):
     return characters, digits, letters, spaces, longest
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _repeated_lines(buffer, start, end, slots):
     """``(lines, bytes in them, bytes in lines seen before)``; blank lines don't count."""
     slots[:] = 0

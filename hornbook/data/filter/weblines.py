@@ -1,17 +1,17 @@
 """What lines and paragraphs say about a web page."""
 
 import numpy as np
-from numba import njit
 
 from hornbook.data.characters import TABLE_SIZE, code_point, mix
 from hornbook.data.filter.c4 import MAX_WORD, MIN_WORDS, add_c4_line, c4_closed
 from hornbook.data.filter.linescan import FNV_START, MARK, NEWLINE, scan_line, strip
+from hornbook.data.jit import kernel
 
 SHORT_LINE = 30  # characters
 DOT = 46
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def measure_lines(buffer, start, end, tables, characters, out):
     """Fill ``out`` with the numbers that ``webstatistics.LINES`` names."""
     out[:] = 0
@@ -60,7 +60,7 @@ def measure_lines(buffer, start, end, tables, characters, out):
     out[7] /= characters
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _line(buffer, a, b, characters, ends, out):
     """Add one non-empty line, stripped to ``a:b``, to the sums."""
     out[0] += buffer[a] == 45 or _is(buffer, a, b, 0x2022)
@@ -70,7 +70,7 @@ def _line(buffer, a, b, characters, ends, out):
     out[3] += characters <= SHORT_LINE
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _seen(table, h):
     """Whether ``h`` was met before; remembers it."""
     key = h | np.uint64(1)
@@ -83,7 +83,7 @@ def _seen(table, h):
     return met
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _last_character(buffer, a, b):
     i = b - 1
     while i > a and (buffer[i] & 0xC0) == 0x80:
@@ -91,12 +91,12 @@ def _last_character(buffer, a, b):
     return code_point(buffer, i, b)[0]
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _is(buffer, a, b, code):
     return code_point(buffer, a, b)[0] == code
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _ends_in_ellipsis(buffer, a, b):
     if b - a >= 3 and buffer[b - 1] == DOT and buffer[b - 2] == DOT:
         return buffer[b - 3] == DOT

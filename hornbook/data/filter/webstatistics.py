@@ -10,7 +10,6 @@ from functools import cache
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 
 from hornbook.data.arrow import text_buffers
 from hornbook.data.characters import (
@@ -25,6 +24,7 @@ from hornbook.data.characters import (
 from hornbook.data.filter.linescan import line_tables
 from hornbook.data.filter.repetition import repeated_ngrams
 from hornbook.data.filter.weblines import measure_lines
+from hornbook.data.jit import kernel
 
 WORDS = (
     "words",  # with at least one letter or digit
@@ -82,7 +82,7 @@ def _stop_words() -> np.ndarray:
     return hashes
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _measure(buffer, offsets, kind_of, stop_words, tables, out):
     longest = np.int64(0)
     for d in range(offsets.size - 1):
@@ -110,7 +110,7 @@ def _measure(buffer, offsets, kind_of, stop_words, tables, out):
         row[24:] /= characters
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _split(buffer, start, end, kind_of, stop_words, hashes, lengths, counts):
     """Hash and length of every word of a text, and in ``counts``:
 
@@ -161,7 +161,7 @@ def _split(buffer, start, end, kind_of, stop_words, hashes, lengths, counts):
         found >>= 1
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _whole_ellipses(buffer, start, i, end):
     """How many times "..." stands in the run of dots that begins at ``i``."""
     if i > start and buffer[i - 1] == DOT:

@@ -9,7 +9,7 @@ import unicodedata
 import ftfy
 from ftfy.badness import MOJIBAKE_CATEGORIES, is_bad
 
-from hornbook.data.config import CleanConfig
+from hornbook.data.read.config import CleanConfig
 from hornbook.data.read.pii import mask
 
 # C0 and C1 controls but for tab and newline, inner byte-order marks, noncharacters.

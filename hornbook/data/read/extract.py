@@ -13,14 +13,7 @@ from typing import Any
 
 from hornbook.core.errors import UserError
 from hornbook.core.progress import Progress
-from hornbook.data.config import (
-    DataConfig,
-    FilesSource,
-    GitSource,
-    HubSource,
-    Source,
-    StdlibSource,
-)
+from hornbook.data.config import DataConfig
 from hornbook.data.documents import (
     Document,
     DocumentFile,
@@ -32,6 +25,13 @@ from hornbook.data.engine import cores
 from hornbook.data.funnel import Tally
 from hornbook.data.pool import GivenUp, alive, at, isolated_map
 from hornbook.data.read.clean import clean
+from hornbook.data.read.config import (
+    FilesSource,
+    GitSource,
+    HubSource,
+    Source,
+    StdlibSource,
+)
 from hornbook.data.read.formats import read_file
 from hornbook.data.read.origins import FILE as ORIGINS
 from hornbook.data.read.origins import Counts, Origins, add_counts, shown

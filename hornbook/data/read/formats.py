@@ -7,17 +7,17 @@ from typing import IO
 
 import msgspec
 
-from hornbook.data.config import (
+from hornbook.data.filter.config import FilterConfig
+from hornbook.data.pool import at
+from hornbook.data.read.compressed import BrokenStream, open_stream
+from hornbook.data.read.config import (
     CommonCrawlSource,
     CrawlSource,
     FilesSource,
-    FilterConfig,
     GitSource,
     HubSource,
     Source,
 )
-from hornbook.data.pool import at
-from hornbook.data.read.compressed import BrokenStream, open_stream
 from hornbook.data.read.decode import NotText, decode
 from hornbook.data.read.epub import read_epub
 from hornbook.data.read.gutenberg import cut_gutenberg

@@ -15,14 +15,14 @@ from typing import IO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hornbook.data.config import (
+from hornbook.data.read.compressed import BrokenStream, open_stream
+from hornbook.data.read.config import (
     CommonCrawlSource,
     CrawlSource,
     FilesSource,
     HubSource,
     Source,
 )
-from hornbook.data.read.compressed import BrokenStream, open_stream
 from hornbook.data.read.formats import COMPRESSED, MAX_LINE_BYTES, bounded_lines
 from hornbook.data.read.sources import Skip, SourceFile, open_regular
 from hornbook.data.web.warc import next_record

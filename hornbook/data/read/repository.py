@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 
 from hornbook.core.errors import UserError
-from hornbook.data.config import GitSource
+from hornbook.data.read.config import GitSource
 from hornbook.data.read.decode import NotText, decode
 from hornbook.data.read.gitobjects import GitError, Objects, blob_bytes, git
 from hornbook.data.read.languages import LANGUAGES, SHARED_ENDINGS, language_of

@@ -17,10 +17,10 @@ from typing import IO, Any
 import xxhash
 
 from hornbook.core.errors import UserError
-from hornbook.data.config import (
+from hornbook.data.config import DataConfig
+from hornbook.data.read.config import (
     CommonCrawlSource,
     CrawlSource,
-    DataConfig,
     FilesSource,
     GitSource,
     HubSource,

@@ -16,7 +16,7 @@ import xxhash
 
 from hornbook.core.errors import UserError
 from hornbook.core.progress import console
-from hornbook.data.config import CommonCrawlSource
+from hornbook.data.read.config import CommonCrawlSource
 from hornbook.data.read.sources import Skip, SourceFile, source_name
 from hornbook.data.web.download import Downloader, DownloadError
 from hornbook.data.web.warc import MAX_RECORD_BYTES

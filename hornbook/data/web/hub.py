@@ -15,7 +15,7 @@ from typing import Any
 
 from hornbook.core.errors import UserError
 from hornbook.core.progress import console
-from hornbook.data.config import HubSource
+from hornbook.data.read.config import HubSource
 from hornbook.data.read.sources import Skip, SourceFile, source_name
 
 READABLE = (".parquet", ".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt")

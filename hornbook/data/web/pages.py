@@ -5,9 +5,10 @@ from itertools import islice
 
 import pyarrow as pa
 
-from hornbook.data.config import FilterConfig, HtmlMode
+from hornbook.data.filter.config import FilterConfig
 from hornbook.data.pool import GivenUp, at
 from hornbook.data.read.clean import normalize
+from hornbook.data.read.config import HtmlMode
 from hornbook.data.read.sources import Skip
 from hornbook.data.web.html import BadPage, careful_text, fast_text, looks_doubtful
 

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from hornbook.cli import commands
 from hornbook.core.errors import UserError
 from hornbook.data.classify.classifier import Classifier, auc
+from hornbook.data.classify.config import ClassifyConfig
 from hornbook.data.classify.stage import classify
 from hornbook.data.classify.training import (
     auc_interval,
@@ -20,7 +21,7 @@ from hornbook.data.classify.training import (
     read_labelled,
     train_classifier,
 )
-from hornbook.data.config import ClassifyConfig, DataConfig
+from hornbook.data.config import DataConfig
 
 GOOD = ["theorem", "measure", "chapter", "explain", "because", "example", "history"]
 POOR = ["discount", "click", "winner", "offer", "free", "urgent", "prize"]

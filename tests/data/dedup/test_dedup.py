@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hornbook.data import documents as docs
-from hornbook.data.config import DedupConfig
+from hornbook.data.dedup.config import DedupConfig
 from hornbook.data.dedup.stage import dedup
 from hornbook.data.documents import document_id, read_documents
 

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from hornbook.core.errors import UserError
-from hornbook.data.config import DedupConfig
 from hornbook.data.dedup import records
+from hornbook.data.dedup.config import DedupConfig
 from hornbook.data.dedup.jsonl import dedup_jsonl
 
 LONG = " ".join(f"word{i}" for i in range(200))

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hornbook.core.errors import UserError
 from hornbook.data import documents as docs
 from hornbook.data import units
-from hornbook.data.config import DedupConfig
 from hornbook.data.dedup import signatures
+from hornbook.data.dedup.config import DedupConfig
 from hornbook.data.dedup.stage import dedup
 from hornbook.data.documents import Document, document_id, read_documents
 

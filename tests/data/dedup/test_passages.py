@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from hornbook.data import documents as docs
 from hornbook.data.arrow import text_buffers
-from hornbook.data.config import DedupConfig
 from hornbook.data.dedup import pieces
+from hornbook.data.dedup.config import DedupConfig
 from hornbook.data.dedup.stage import dedup
 from hornbook.data.documents import Document, document_id, read_documents
 

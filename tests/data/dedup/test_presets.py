@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from hornbook.data.arrow import text_buffers
-from hornbook.data.config import DedupConfig
+from hornbook.data.dedup.config import DedupConfig
 from hornbook.data.dedup.minhash import band_keys, jaccard
 from hornbook.data.dedup.presets import PRESETS, Lsh, lsh
 from hornbook.data.dedup.sets import flat_sets

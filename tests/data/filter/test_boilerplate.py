@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hornbook.data.config import Boilerplate, FilterConfig
 from hornbook.data.documents import (
     Document,
     document_id,
@@ -17,6 +16,10 @@ from hornbook.data.documents import (
     write_documents,
 )
 from hornbook.data.filter.boilerplate import count_boilerplate
+from hornbook.data.filter.config import (
+    Boilerplate,
+    FilterConfig,
+)
 from hornbook.data.filter.filters import filter_documents
 from hornbook.data.filter.linescan import keep_lines
 from hornbook.data.filter.pagelines import measure_page_lines, prose_lines

@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hornbook.data.characters import DIGIT, LETTER, SPACE, kinds
-from hornbook.data.config import FilterConfig
 from hornbook.data.filter.codestatistics import (
     MIN_ENCODED,
     is_code,
     measure_code,
     unwanted_name,
 )
+from hornbook.data.filter.config import FilterConfig
 from hornbook.data.filter.filters import filter_documents
 
 CODE = "".join(

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from hornbook.core.errors import UserError
 from hornbook.data.characters import DIGIT, LETTER, SPACE, kinds
-from hornbook.data.config import FilterConfig
 from hornbook.data.documents import read_documents
+from hornbook.data.filter.config import FilterConfig
 from hornbook.data.filter.filters import filter_documents
 from hornbook.data.filter.measures import looks_generated
 from hornbook.data.filter.statistics import measure

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hornbook.core.errors import UserError
-from hornbook.data.config import FilterConfig
 from hornbook.data.documents import read_documents
+from hornbook.data.filter.config import FilterConfig
 from hornbook.data.filter.filters import filter_documents
 from hornbook.data.filter.lists import phrase_tree, read_addresses
 

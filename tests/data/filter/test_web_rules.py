@@ -11,9 +11,13 @@ from hypothesis import strategies as st
 
 from hornbook.core.errors import UserError
 from hornbook.data.characters import DIGIT, LETTER, kinds
-from hornbook.data.config import C4, FilterConfig, GopherQuality
 from hornbook.data.documents import read_texts
 from hornbook.data.filter.c4 import keep_c4_lines
+from hornbook.data.filter.config import (
+    C4,
+    FilterConfig,
+    GopherQuality,
+)
 from hornbook.data.filter.expression import evaluate
 from hornbook.data.filter.filters import filter_documents
 from hornbook.data.filter.linescan import C4_PHRASES, SENTENCE_MARKS

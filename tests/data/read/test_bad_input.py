@@ -14,10 +14,15 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from hornbook.data.config import CrawlSource, DataConfig, FilesSource, FilterConfig
+from hornbook.data.config import DataConfig
 from hornbook.data.documents import read_documents, read_texts
+from hornbook.data.filter.config import FilterConfig
 from hornbook.data.read import extract as module
 from hornbook.data.read import parts
+from hornbook.data.read.config import (
+    CrawlSource,
+    FilesSource,
+)
 from hornbook.data.read.extract import extract
 from hornbook.data.read.formats import read_file
 from hornbook.data.read.sources import SourceFile, find_files
@@ -30,7 +35,8 @@ LINE = json.dumps({"text": "a sound line"}) + "\n"
 MEASURED = """
 import json, re, sys
 from pathlib import Path
-from hornbook.data.config import DataConfig, FilesSource
+from hornbook.data.config import DataConfig
+from hornbook.data.read.config import FilesSource
 from hornbook.data.read.extract import extract
 source = FilesSource(path=sys.argv[1], include=tuple(sys.argv[3:]))
 facts = extract(DataConfig(sources=(source,), workers=1), Path(sys.argv[2]))

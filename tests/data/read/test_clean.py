@@ -9,7 +9,6 @@ from ftfy.badness import is_bad
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hornbook.data.config import CleanConfig
 from hornbook.data.read.clean import (
     SUSPICIOUS,
     SUSPICIOUS_BYTES,
@@ -17,6 +16,7 @@ from hornbook.data.read.clean import (
     fix_mojibake,
     normalize,
 )
+from hornbook.data.read.config import CleanConfig
 from hornbook.data.read.decode import NotText, decode
 
 

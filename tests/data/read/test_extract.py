@@ -6,10 +6,15 @@ import sys
 import pytest
 
 from hornbook.core.errors import UserError
-from hornbook.data.config import DataConfig, DedupConfig, FilesSource, StdlibSource
+from hornbook.data.config import DataConfig
+from hornbook.data.dedup.config import DedupConfig
 from hornbook.data.documents import read_documents, read_texts
 from hornbook.data.read import extract as module
 from hornbook.data.read import formats
+from hornbook.data.read.config import (
+    FilesSource,
+    StdlibSource,
+)
 from hornbook.data.read.extract import extract
 from hornbook.data.read.sources import find_files, probe
 

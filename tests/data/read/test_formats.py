@@ -8,8 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from hornbook.data.config import DataConfig, FilesSource, FilterConfig
+from hornbook.data.config import DataConfig
 from hornbook.data.documents import read_documents
+from hornbook.data.filter.config import FilterConfig
+from hornbook.data.read.config import FilesSource
 from hornbook.data.read.extract import extract
 
 EVERYTHING = ("*",)

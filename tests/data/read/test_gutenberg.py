@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hornbook.data.config import DataConfig, FilesSource
+from hornbook.data.config import DataConfig
 from hornbook.data.documents import read_texts
+from hornbook.data.read.config import FilesSource
 from hornbook.data.read.extract import extract
 from hornbook.data.read.gutenberg import cut_gutenberg
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from hornbook.data.config import DataConfig, FilesSource
+from hornbook.data.config import DataConfig
 from hornbook.data.documents import read_documents
+from hornbook.data.read.config import FilesSource
 from hornbook.data.read.extract import extract
 
 # Stands in for the library, in the worker processes: they find it first.

@@ -10,7 +10,11 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hornbook.data.config import CrawlSource, FilesSource, FilterConfig
+from hornbook.data.filter.config import FilterConfig
+from hornbook.data.read.config import (
+    CrawlSource,
+    FilesSource,
+)
 from hornbook.data.read.formats import read_file
 from hornbook.data.read.parts import cut_file
 from hornbook.data.read.sources import SourceFile

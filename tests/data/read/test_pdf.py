@@ -6,9 +6,10 @@ import re
 import pytest
 
 from hornbook.core.errors import UserError
-from hornbook.data.config import DataConfig, FilesSource
+from hornbook.data.config import DataConfig
 from hornbook.data.documents import read_documents
 from hornbook.data.read import pdf, pdfpages
+from hornbook.data.read.config import FilesSource
 from hornbook.data.read.extract import extract
 from hornbook.data.read.pdf import Line, join_pages, mend_hyphens, pdf_text
 

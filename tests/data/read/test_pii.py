@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hornbook.data.config import CleanConfig
 from hornbook.data.read.clean import clean
+from hornbook.data.read.config import CleanConfig
 from hornbook.data.read.pii import mask
 
 # Made up here, piece by piece, so that no scanner takes them for keys that leaked.

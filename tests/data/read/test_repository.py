@@ -9,10 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from hornbook.core.errors import UserError
-from hornbook.data.config import DataConfig, GitSource
+from hornbook.data.config import DataConfig
 from hornbook.data.documents import read_documents
 from hornbook.data.read import extract as extract_module
 from hornbook.data.read import gitobjects
+from hornbook.data.read.config import GitSource
 from hornbook.data.read.extract import extract
 from hornbook.data.read.sources import probe
 

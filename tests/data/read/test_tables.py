@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hornbook.core.errors import UserError
-from hornbook.data.config import DataConfig, FilesSource
+from hornbook.data.config import DataConfig
 from hornbook.data.documents import read_documents
+from hornbook.data.read.config import FilesSource
 from hornbook.data.read.extract import extract
 from hornbook.data.read.tables import read_csv
 

@@ -6,9 +6,13 @@ import struct
 import pytest
 import zstandard
 
-from hornbook.data.config import CrawlSource, DataConfig, FilesSource
+from hornbook.data.config import DataConfig
 from hornbook.data.documents import read_texts
 from hornbook.data.read.compressed import BrokenStream
+from hornbook.data.read.config import (
+    CrawlSource,
+    FilesSource,
+)
 from hornbook.data.read.extract import extract
 from hornbook.data.read.zstd import refuse_dictionary
 

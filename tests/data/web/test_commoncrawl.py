@@ -9,8 +9,12 @@ from hypothesis import strategies as st
 
 from hornbook.core.errors import UserError
 from hornbook.core.settings import parse
-from hornbook.data.config import CommonCrawlSource, CrawlSource, DataConfig
+from hornbook.data.config import DataConfig
 from hornbook.data.documents import read_documents
+from hornbook.data.read.config import (
+    CommonCrawlSource,
+    CrawlSource,
+)
 from hornbook.data.read.extract import extract
 from hornbook.data.read.sources import probe
 from hornbook.data.web import download

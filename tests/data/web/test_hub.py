@@ -9,8 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from hornbook.core.errors import UserError
-from hornbook.data.config import DataConfig, HubSource
+from hornbook.data.config import DataConfig
 from hornbook.data.documents import read_documents
+from hornbook.data.read.config import HubSource
 from hornbook.data.read.extract import extract
 from hornbook.data.read.sources import probe
 from hornbook.data.web.hub import choose_files

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hornbook.data.config import FilterConfig
+from hornbook.data.filter.config import FilterConfig
 from hornbook.data.web import pages as module
 from hornbook.data.web.html import fast_text, looks_doubtful
 from hornbook.data.web.pages import page_texts

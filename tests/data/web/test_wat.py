@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from hornbook.data.config import CrawlSource, DataConfig
+from hornbook.data.config import DataConfig
 from hornbook.data.documents import read_documents
+from hornbook.data.read.config import CrawlSource
 from hornbook.data.read.extract import extract
 from hornbook.data.web.warc import BadRecord, read_records
 from hornbook.data.web.wat import title_and_description
