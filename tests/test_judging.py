@@ -45,7 +45,7 @@ def network(tokenizer, seed):
 def folder(tmp_path_factory):
     """Two models, a judge, questions, and the task with short answers."""
     folder = tmp_path_factory.mktemp("chat")
-    tokenizer = train_tokenizer(TokenizerConfig(vocab_size=300), [" ".join(QUESTIONS)])
+    tokenizer = train_tokenizer(TokenizerConfig(vocab_size=270), [" ".join(QUESTIONS)])
     for seed, name in enumerate(("a", "b", "judge/reward/model")):
         tokenizer.save(folder / name)
         model = network(tokenizer, seed)
