@@ -15,6 +15,7 @@ from hornbook.infer.quant.files import empty_model, set_parameter
 from hornbook.model.layouts import layout_for
 from hornbook.model.transformer import Transformer
 
+FLOAT32 = 0  # llama.cpp's number for it
 Runner = Callable[[list[int]], np.ndarray]  # ids -> logits (time, vocab_size)
 
 
@@ -124,6 +125,8 @@ def _llama_cpp_runner(path: Path, longest: int) -> Runner:
         n_ctx=longest + 8,
         n_batch=longest + 8,
         logits_all=True,
+        type_k=FLOAT32,  # its cache is in float16 otherwise, which isn't the file's doing
+        type_v=FLOAT32,
         verbose=False,
     )
 
