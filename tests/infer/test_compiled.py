@@ -11,7 +11,6 @@ from bytes_tokenizer import BytesTokenizer
 from shapes import SWITCHES, random_model, random_tokens, tiny
 
 from hornbook.infer.config import SamplingConfig
-from hornbook.infer.cpu import lanes
 from hornbook.infer.cpu.compiled import CompiledStep
 from hornbook.infer.cpu.matrices import (
     bytes_matrix,
@@ -88,34 +87,8 @@ def test_bfloat16_matrices_are_widened_exactly():
     torch.testing.assert_close(torch.from_numpy(out), expected, atol=1e-5, rtol=1e-5)
 
 
-@numba.njit
-def four_products(plainly, a, b, zeros, out):
-    """16 sums of four products, by one instruction or in many; out as floats."""
-    x, y = lanes.load_bytes(a, 0), lanes.load_bytes(b, 0)
-    sums = lanes.no_integers()
-    if plainly:
-        sums = lanes.add_fours_plainly(lanes.add_fours_plainly(sums, x, y), x, y)
-    else:
-        sums = lanes.add_fours(lanes.add_fours(sums, x, y), x, y)
-    out[0] = lanes.total(lanes.less(sums, zeros, 0))
-
-
-def test_processors_without_the_instruction_compute_the_same():
-    generator = np.random.default_rng(0)
-    for place in range(64):  # one product at a time, so that none can hide in the total
-        a, b = np.zeros(64, np.uint8), np.zeros(64, np.int8)
-        a[place] = generator.integers(200, 256)
-        b[place] = generator.integers(-128, 128)
-        for plainly in (True, False):
-            out = np.zeros(1, np.float32)
-            four_products(plainly, a, b, np.zeros(16, np.int32), out)
-            assert out[0] == 2 * int(a[place]) * int(b[place])
-
-
 @pytest.mark.parametrize("bits", [8, 4])
-@pytest.mark.parametrize(
-    ("inputs", "sequences"), [(768, 1), (300, 5), (33, 2), (1024, 2)]
-)
+@pytest.mark.parametrize(("inputs", "sequences"), [(768, 1), (300, 5), (33, 2)])
 def test_products_of_integers_are_those_of_the_weights_they_stand_for(
     bits, inputs, sequences
 ):
@@ -131,10 +104,8 @@ def test_products_of_integers_are_those_of_the_weights_they_stand_for(
     out = np.zeros((sequences, 11), np.float32)
     product(matrix, x.numpy(), out, False)
     expected = x.double() @ codes.weight().double().T
-    lengths = x.norm(dim=1)[:, None] * codes.weight().norm(dim=1)
-    size = lengths / inputs**0.5 + 1e-12  # of a product of unrelated vectors
-    most = 5e-4 if bits == 8 else 2e-2  # beside 4 bits an activation is one byte
-    assert ((torch.from_numpy(out) - expected).abs() / size).max() < most
+    size = expected.square().mean(0).sqrt() + 1e-12
+    assert ((torch.from_numpy(out) - expected).abs() / size).max() < 5e-4
     alone = np.zeros((1, 11), np.float32)
     product(matrix, x[-1:].numpy().copy(), alone, False)
     assert (alone[0] == out[-1]).all()  # whatever is beside it

@@ -16,13 +16,12 @@ from numba.extending import intrinsic as numba_intrinsic
 from numba.extending import models, register_model
 
 intrinsic: Any = numba_intrinsic  # the function below writes LLVM instructions itself
-FLOATS = 32  # lanes of a vector of floats
-AHEAD = 4096  # bytes
+FLOATS, WORDS = 32, 32  # lanes of a vector of floats, and of 16-bit integers
 INT32 = ir.IntType(32)
 
 
 class Lanes(types.Type):
-    """A vector of ``count`` numbers of ``kind``: "float", "int8" or "int32"."""
+    """A vector of ``count`` numbers of ``kind``: "float", "int16" or "int32"."""
 
     llvm = {  # noqa: RUF012
         "float": ir.FloatType(),
@@ -44,8 +43,8 @@ class _LanesModel(models.PrimitiveModel):
         super().__init__(manager, lanes, lanes.vector)
 
 
-FLOAT32S, FLOAT16S, FLOAT8S = (Lanes("float", n) for n in (FLOATS, 16, 8))
-BYTES, INT32S = Lanes("int8", 64), Lanes("int32", 16)
+FLOAT32S, FLOAT8S = Lanes("float", FLOATS), Lanes("float", 8)
+INT16S, INT32S = Lanes("int16", WORDS), Lanes("int32", WORDS // 2)
 
 
 def _vector(kind: str, count: int) -> ir.VectorType:
@@ -86,10 +85,10 @@ def no_floats(typing):
 
 
 @intrinsic
-def sixteen_zeros(typing):
-    """16 zeros."""
-    return FLOAT16S(), lambda context, builder, signature, args: ir.Constant(
-        FLOAT16S.vector, None
+def eight_zeros(typing):
+    """8 zeros."""
+    return FLOAT8S(), lambda context, builder, signature, args: ir.Constant(
+        FLOAT8S.vector, None
     )
 
 
@@ -103,42 +102,22 @@ def no_integers(typing):
 
 @intrinsic
 def load_floats(typing, array, index):
-    """32 numbers from ``array[index]`` on, float32 or bfloat16 in :func:`pairs`."""
+    """32 numbers from ``array[index]`` on; bfloat16, kept as uint16, is widened."""
 
     def codegen(context, builder, signature, args):
         array_type = signature.args[0]
         if array_type.dtype == types.float32:
-            return _load(context, builder, array_type, *args, FLOAT32S.vector)
-        words = _load(context, builder, array_type, *args, INT32S.vector)
-        # A bfloat16 is the upper half of a float32.
-        low = builder.shl(words, _constant(INT32S.vector, 16))
-        high = builder.and_(words, _constant(INT32S.vector, -65536))
-        mask = ir.Constant(ir.VectorType(INT32, FLOATS), list(range(FLOATS)))
-        both = builder.shuffle_vector(low, high, mask)
-        return builder.bitcast(both, FLOAT32S.vector)
+            return _load(
+                context, builder, array_type, args[0], args[1], FLOAT32S.vector
+            )
+        upper = _load(
+            context, builder, array_type, args[0], args[1], _vector("int16", FLOATS)
+        )
+        wide = _vector("int32", FLOATS)  # a bfloat16 is the upper half of a float32
+        bits = builder.shl(builder.zext(upper, wide), _constant(wide, 16))
+        return builder.bitcast(bits, FLOAT32S.vector)
 
     return FLOAT32S(array, types.intp), codegen
-
-
-@intrinsic
-def fetch(typing, array, index):
-    """Ask for the memory ``AHEAD`` bytes beyond ``array[index]``; it need not exist.
-
-    Memory answers late; the more requests are under way the more it gives.
-    """
-
-    def codegen(context, builder, signature, args):
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        narrow = ir.IntType(8).as_pointer()
-        place = builder.bitcast(builder.gep(data, [args[1]]), narrow)
-        place = builder.gep(place, [INT32(AHEAD)])
-        kind = ir.FunctionType(ir.VoidType(), [narrow, INT32, INT32, INT32])
-        name = "llvm.prefetch.p0"
-        instruction = cgutils.get_or_insert_function(builder.module, kind, name)
-        builder.call(instruction, [place, INT32(0), INT32(3), INT32(1)])
-        return context.get_dummy_value()
-
-    return types.none(array, types.intp), codegen
 
 
 @intrinsic
@@ -164,122 +143,79 @@ def total(typing, a):
 
 
 @intrinsic
-def load_bytes(typing, array, index):
-    """64 bytes from ``array[index]`` on."""
+def load_words(typing, array, index):
+    """32 integers of 8 (widened) or 16 bits, from ``array[index]`` on."""
 
     def codegen(context, builder, signature, args):
-        return _load(context, builder, signature.args[0], *args, BYTES.vector)
+        array_type = signature.args[0]
+        if array_type.dtype == types.int16:
+            return _load(context, builder, array_type, args[0], args[1], INT16S.vector)
+        bytes_ = _load(
+            context, builder, array_type, args[0], args[1], _vector("int8", WORDS)
+        )
+        return builder.sext(bytes_, INT16S.vector)
 
-    return BYTES(array, types.intp), codegen
+    return INT16S(array, types.intp), codegen
+
+
+def _load_nibbles(context, builder, signature, args, upper):
+    narrow = _vector("int8", WORDS)
+    both = _load(context, builder, signature.args[0], args[0], args[1], narrow)
+    four = _constant(narrow, 4)
+    if not upper:
+        both = builder.and_(both, _constant(narrow, 15))
+    nibbles = builder.lshr(both, four) if upper else both
+    return builder.zext(nibbles, INT16S.vector)
 
 
 @intrinsic
-def low_nibbles(typing, bytes_):
-    """The lower four bits of each byte: 0 to 15."""
-    return BYTES(bytes_), lambda context, builder, signature, args: builder.and_(
-        args[0], _constant(BYTES.vector, 15)
-    )
+def load_low_nibbles(typing, array, index):
+    """The lower four bits of 32 bytes from ``array[index]`` on: 0 to 15."""
+
+    def codegen(context, builder, signature, args):
+        return _load_nibbles(context, builder, signature, args, upper=False)
+
+    return INT16S(array, types.intp), codegen
 
 
 @intrinsic
-def high_nibbles(typing, bytes_):
-    """The upper four bits of each byte: 0 to 15."""
-    return BYTES(bytes_), lambda context, builder, signature, args: builder.lshr(
-        args[0], _constant(BYTES.vector, 4)
-    )
+def load_high_nibbles(typing, array, index):
+    """The upper four bits of 32 bytes from ``array[index]`` on: 0 to 15."""
+
+    def codegen(context, builder, signature, args):
+        return _load_nibbles(context, builder, signature, args, upper=True)
+
+    return INT16S(array, types.intp), codegen
 
 
 @intrinsic
-def add_fours(typing, sums, a, b):
-    """``sums[l]`` plus the four products of bytes ``a[4l + i] * b[4l + i]``, exactly.
+def add_pairs(typing, sums, a, b):
+    """``sums[l] + a[2l] * b[2l] + a[2l + 1] * b[2l + 1]``, exactly.
 
-    ``a`` counts from 0 to 255, ``b`` from -128 to 127. One instruction (VPDPBUSD) where the
-    processor has it.
+    One instruction (VPDPWSSD, or VPMADDWD and an addition) where the processor has it.
     """
 
     def codegen(context, builder, signature, args):
-        if "+avx512vnni" not in context.codegen().magic_tuple()[2]:
-            return _add_fours_plainly(builder, *args)
         sums, a, b = args
-        vector = INT32S.vector
-        name, kind = (
-            "llvm.x86.avx512.vpdpbusd.512",
-            ir.FunctionType(vector, [vector] * 3),
-        )
-        instruction = cgutils.get_or_insert_function(builder.module, kind, name)
-        words = [builder.bitcast(bytes_, vector) for bytes_ in (a, b)]
-        return builder.call(instruction, [sums, *words])
+        wide = _vector("int32", WORDS)
+        products = builder.mul(builder.sext(a, wide), builder.sext(b, wide))
+        even = _pick(builder, products, range(0, WORDS, 2))
+        odd = _pick(builder, products, range(1, WORDS, 2))
+        return builder.add(sums, builder.add(even, odd))
 
-    return INT32S(INT32S, BYTES, BYTES), codegen
+    return INT32S(INT32S, INT16S, INT16S), codegen
 
 
 @intrinsic
-def add_fours_plainly(typing, sums, a, b):
-    """The same in instructions that every processor has."""
-    return INT32S(
-        INT32S, BYTES, BYTES
-    ), lambda context, builder, signature, args: _add_fours_plainly(builder, *args)
-
-
-def _add_fours_plainly(builder, sums, a, b):
-    wide = _vector("int32", 64)
-    products = builder.mul(builder.zext(a, wide), builder.sext(b, wide))
-    for i in range(4):
-        sums = builder.add(sums, _pick(builder, products, range(i, 64, 4)))
-    return sums
-
-
-@intrinsic
-def joined(typing, high, low):
-    """``256 * high + low``."""
+def fold(typing, sums):
+    """Lane ``l`` plus lane ``l + 8`` of 16 integers, as 8 floats."""
 
     def codegen(context, builder, signature, args):
-        high, low = args
-        return builder.add(builder.shl(high, _constant(INT32S.vector, 8)), low)
+        low = _pick(builder, args[0], range(8))
+        high = _pick(builder, args[0], range(8, 16))
+        return builder.sitofp(builder.add(low, high), FLOAT8S.vector)
 
-    return INT32S(INT32S, INT32S), codegen
-
-
-@intrinsic
-def plus(typing, a, b):
-    """``a + b``, lane by lane, of integers."""
-    return a(a, a), lambda context, builder, signature, args: builder.add(*args)
-
-
-@intrinsic
-def less(typing, sums, array, index):
-    """``sums[l] - array[index + l]``, as floats."""
-
-    def codegen(context, builder, signature, args):
-        sums, array, index = args
-        other = _load(context, builder, signature.args[1], array, index, sums.type)
-        kind = _vector("float", signature.args[0].count)
-        return builder.sitofp(builder.sub(sums, other), kind)
-
-    return Lanes("float", sums.count)(sums, array, types.intp), codegen
-
-
-@intrinsic
-def halved(typing, sums):
-    """The upper half of the lanes added to the lower half."""
-
-    def codegen(context, builder, signature, args):
-        count = signature.args[0].count
-        low = _pick(builder, args[0], range(count // 2))
-        high = _pick(builder, args[0], range(count // 2, count))
-        add = builder.fadd if signature.args[0].kind == "float" else builder.add
-        return add(low, high)
-
-    return Lanes(sums.kind, sums.count // 2)(sums), codegen
-
-
-def _load_scales(context, builder, signature, args, count):
-    array_type = signature.args[0]
-    vector = _vector("float", count)
-    if array_type.dtype == types.float32:
-        return _load(context, builder, array_type, *args, vector)
-    bits = _load(context, builder, array_type, *args, _vector("int16", count))
-    return builder.fpext(builder.bitcast(bits, _vector("half", count)), vector)
+    return FLOAT8S(INT32S), codegen
 
 
 @intrinsic
@@ -287,19 +223,15 @@ def load_eight(typing, array, index):
     """8 numbers from ``array[index]`` on; float16, kept as uint16, is widened."""
 
     def codegen(context, builder, signature, args):
-        return _load_scales(context, builder, signature, args, 8)
+        array_type = signature.args[0]
+        if array_type.dtype == types.float32:
+            return _load(context, builder, array_type, args[0], args[1], FLOAT8S.vector)
+        bits = _load(
+            context, builder, array_type, args[0], args[1], _vector("int16", 8)
+        )
+        return builder.fpext(builder.bitcast(bits, _vector("half", 8)), FLOAT8S.vector)
 
     return FLOAT8S(array, types.intp), codegen
-
-
-@intrinsic
-def load_sixteen(typing, array, index):
-    """16 of the same."""
-
-    def codegen(context, builder, signature, args):
-        return _load_scales(context, builder, signature, args, 16)
-
-    return FLOAT16S(array, types.intp), codegen
 
 
 @intrinsic
