@@ -51,8 +51,8 @@ def _measure(metric: str, records: list[Record]) -> tuple[float, tuple[float, fl
     if metric in LOWER:
         return _perplexity(metric, records)
     if metric in SHARES:
-        parts = [[r.scores[name] for r in records] for name in SHARES[metric]]
-        return sum(parts[0]) / sum(parts[1]), bootstrap_ratio(*parts)
+        above, below = ([r.scores[name] for r in records] for name in SHARES[metric])
+        return sum(above) / sum(below), bootstrap_ratio(above, below)
     values = np.array([record.scores[metric] for record in records])
     value = float(values.mean())
     if len({record.group for record in records}) > 1:

@@ -150,7 +150,7 @@ class Plainly:
     object_hook = object_pairs_hook = parse_constant = None
 
 
-scan = _json.make_scanner(Plainly)
+scan = _json.make_scanner(Plainly)  # pyright: ignore[reportArgumentType]
 
 
 def loads(text):

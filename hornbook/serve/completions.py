@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
@@ -126,7 +127,7 @@ class Task:
             *(
                 self.service.worker.call(
                     self.name,
-                    lambda engine, p=prompt: prompt_scores(engine.model, p, count),
+                    partial(_scores_of, prompt=prompt, count=count),
                 )
                 for prompt in self.prompts
             )
@@ -137,6 +138,12 @@ class Task:
         prompt = sum(map(len, self.prompts))
         written = sum(choice.written for choice in self.choices)
         return usage_of(prompt, written)
+
+
+def _scores_of(
+    engine: "Engine", prompt: list[int], count: int
+) -> list[TokenScore | None]:
+    return prompt_scores(engine.model, prompt, count)
 
 
 @dataclass

@@ -107,7 +107,7 @@ def _streams(model: Transformer) -> Iterator[list[Tensor]]:
     """What each block hands to the next during a forward pass."""
     caught: list[Tensor] = []
     hooks = [
-        block.register_forward_hook(lambda _m, _i, output: caught.append(output))
+        block.register_forward_hook(lambda *args: caught.append(args[2]))
         for block in model.blocks
     ]
     try:
