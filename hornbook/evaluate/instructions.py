@@ -5,8 +5,8 @@ commas, in Kannada, valid JSON. Strictly, the answer itself is checked; loosely,
 counts without its first or last line and without asterisks, where models often put a
 greeting or emphasis that nobody asked for.
 
-The language is told by langdetect, as published checkers do, with its dice fixed. Sentences
-and words are split by our own rules (sentences.py). Where the published checker draws a
+The language is told by langdetect, as published checkers do, with its dice fixed; words are
+split by NLTK, sentences by our own rules (sentences.py). Where the published checker draws a
 letter at random because the one given is none, here the one that was asked for is counted.
 """
 
@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from hornbook.core.errors import UserError
-from hornbook.evaluate.sentences import count_sentences, split_words
+from hornbook.evaluate.sentences import count_sentences
 
 ANSWERS = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
 FENCES = ("```json", "```Json", "```JSON", "```")
@@ -64,15 +64,19 @@ def language_is(text: str, language: str) -> bool:
     """
     try:
         from langdetect import DetectorFactory, LangDetectException, detect
-    except ImportError:
-        raise UserError(
-            "Telling an answer's language takes langdetect: pip install 'hornbook[ifeval]'."
-        ) from None
+    except ImportError as error:
+        raise _lacking(error) from None
     DetectorFactory.seed = 0  # it draws at random otherwise, and its answers vary
     try:
         return detect(text) == language
     except LangDetectException:
         return True
+
+
+def _lacking(error: ImportError) -> UserError:
+    return UserError(
+        f"Judging this instruction takes {error.name}: pip install 'hornbook[ifeval]'."
+    )
 
 
 def keywords(text: str, keywords: Sequence[str]) -> bool:
@@ -97,8 +101,15 @@ def letter_count(text: str, letter: str, let_frequency: int, let_relation: str) 
 
 
 def capital_words(text: str, capital_frequency: int, capital_relation: str) -> bool:
-    """So many words are all in capitals."""
-    count = sum(word.isupper() for word in split_words(text))
+    """So many words, as the Penn Treebank splits them, are all in capitals.
+
+    Raises :class:`UserError` where NLTK is missing.
+    """
+    try:
+        from nltk.tokenize import NLTKWordTokenizer
+    except ImportError as error:
+        raise _lacking(error) from None
+    count = sum(word.isupper() for word in NLTKWordTokenizer().tokenize(text))
     return _enough(count, capital_relation, capital_frequency)
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hornbook.core.errors import UserError
 from hornbook.evaluate.instructions import CHECKS, followed
-from hornbook.evaluate.sentences import count_sentences, split_words
+from hornbook.evaluate.sentences import count_sentences
 
 # Each kind with arguments as the set has them, and answers at the edge of right and wrong.
 CASES = {
@@ -282,15 +282,3 @@ def test_an_instruction_that_cannot_be_checked_is_one_sentence(kind, given_, sai
 )
 def test_sentences_are_counted(text, count):
     assert count_sentences(text) == count
-
-
-def test_words_are_split_as_the_treebank_does():
-    splitter = pytest.importorskip("nltk").tokenize.NLTKWordTokenizer()
-    texts = [
-        "I DON'T know, NASA (ESA) said: 'GO!' at 10:30, OK?",
-        "A-B/C costs $5,000... YES -- NO; U.S. law. END.",
-        'He said "HELLO there" and WE\'LL SEE',
-    ]
-    for text in texts:
-        capital = [w for w in splitter.tokenize(text) if w.isupper()]
-        assert [w for w in split_words(text) if w.isupper()] == capital

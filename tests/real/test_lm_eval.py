@@ -103,10 +103,7 @@ def ask(manager, model: Path, names: list[str], shots: int) -> Found:
             name.removeprefix("x_"): metrics
             | {
                 "outputs": [s["resps"][0][0] for s in results["samples"][name]],
-                "prompts": [
-                    s["arguments"]["gen_args_0"]["arg_0"]
-                    for s in results["samples"][name]
-                ],
+                "prompts": [s["arguments"][0][0] for s in results["samples"][name]],
             }
             for name, metrics in results["results"].items()
         }
@@ -168,7 +165,8 @@ def test_worked_examples_make_the_same_prompts_and_numbers(
 ):
     """MMLU's in their order, GSM8K's drawn by its dice, the question itself left out."""
     found, asked = ours(model, data, tmp_path, name, 3, monkeypatch)
-    assert [e.contexts[0] for e in asked] == theirs_after["hf"][name]["prompts"]
+    prompts = theirs_after["hf"][name]["prompts"]  # once more for each of its filters
+    assert [e.contexts[0] for e in asked] == prompts[: len(asked)]
     for mine, metric in FEW[name].items():
         for backend in ("hf", "hornbook"):
             expected = theirs_after[backend][name][metric]

@@ -88,7 +88,7 @@ def browser():
 def page(browser, served):
     """A page that fails the test if anything was thrown or asked of another host."""
     context = browser.new_context()
-    context.set_default_timeout(600_000)
+    context.set_default_timeout(30_000)
     page = context.new_page()
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
@@ -111,6 +111,7 @@ def say(page, text):
     page.keyboard.press("Enter")
 
 
+@pytest.mark.slow
 def test_a_chat_streams_is_regenerated_edited_and_compared(page, served):
     page.goto(f"{served.address}/#chat")
     page.get_by_text("Sampling and instructions").click()
@@ -137,6 +138,7 @@ def test_a_chat_streams_is_regenerated_edited_and_compared(page, served):
     assert names == ["tiny", "twin"]
 
 
+@pytest.mark.slow
 def test_an_answer_can_be_stopped_and_its_row_is_freed(page, served):
     page.goto(f"{served.address}/#chat")
     page.get_by_text("Sampling and instructions").click()
@@ -149,6 +151,7 @@ def test_an_answer_can_be_stopped_and_its_row_is_freed(page, served):
     wait_for(lambda: not model.running)
 
 
+@pytest.mark.slow
 def test_curves_of_a_run_under_way_grow(page, served):
     page.goto(f"{served.address}/#run")
     page.locator(".chart path.curve").first.wait_for()
@@ -164,6 +167,7 @@ def test_curves_of_a_run_under_way_grow(page, served):
     )
 
 
+@pytest.mark.slow
 def test_the_funnel_and_what_was_dropped_are_told(page, served):
     page.goto(f"{served.address}/#data")
     page.locator(".step").first.wait_for()
@@ -172,6 +176,7 @@ def test_the_funnel_and_what_was_dropped_are_told(page, served):
     assert page.locator(".specimen pre").first.inner_text() == EVIL
 
 
+@pytest.mark.slow
 def test_a_text_is_split_by_the_run_s_tokenizer(page, served, engine):
     page.goto(f"{served.address}/#tokens")
     page.locator(".piece").first.wait_for()
@@ -182,6 +187,7 @@ def test_a_text_is_split_by_the_run_s_tokenizer(page, served, engine):
     assert page.locator(".split").inner_text() == text
 
 
+@pytest.mark.slow
 def test_the_microscope_shows_lens_and_attention(page, served, engine):
     page.goto(f"{served.address}/#microscope")
     page.get_by_label("Text").fill("The cat sat")
@@ -195,6 +201,7 @@ def test_the_microscope_shows_lens_and_attention(page, served, engine):
     assert page.locator(".strip button").first.get_attribute("aria-pressed") == "true"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tab", ["chat", "run", "data", "tokens", "microscope"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_sticks_out_of_a_phone(browser, served, tab, scheme):
@@ -203,7 +210,7 @@ def test_nothing_sticks_out_of_a_phone(browser, served, tab, scheme):
     )
     page = context.new_page()
     page.goto(f"{served.address}/#{tab}")
-    page.locator("main > *").first.wait_for(timeout=600_000)
+    page.locator("main > *").first.wait_for(timeout=30_000)
     wide = page.evaluate("document.documentElement.scrollWidth")
     context.close()
     assert wide <= 360
