@@ -64,12 +64,32 @@ BENCHES = {
         "train faster than rustbpe",
         "prose one ours cold / tiktoken",
         "code one ours cold / tiktoken",
+        "multi one ours cold / gigatoken",
     ),
     "model": (
         "forward and backward, beside Transformers",
         "gpt2-124m, bfloat16, eager: times as fast",
+        "llama-110m, bfloat16, eager: times as fast",
     ),
+    "ablations": ("one piece of the model changed at a time",),
+    "infer": (
+        "decoding on a CPU, beside llama.cpp",
+        "bfloat16 batch 1, times llama.cpp",
+        "bfloat16 batch 8, times llama.cpp",
+        "bfloat16 prefill, times llama.cpp",
+    ),
+    "quantize": ("quantized weights", "int8 (group 64), same argmax"),
     "evaluate": ("benchmarks, beside lm-evaluation-harness",),
+    "serve": (
+        "the server and its page",
+        "8 streaming clients, together, tokens/s",
+        "page, first paint, s",
+    ),
+    "serve_load": (
+        "the server under load and abuse",
+        "requests without an answer",
+        "random bodies answered with a 5xx",
+    ),
 }
 
 
