@@ -17,6 +17,7 @@ from numba.extending import models, register_model
 
 intrinsic: Any = numba_intrinsic  # the function below writes LLVM instructions itself
 FLOATS, WORDS = 32, 32  # lanes of a vector of floats, and of 16-bit integers
+AHEAD = 4096  # bytes
 INT32 = ir.IntType(32)
 
 
@@ -102,22 +103,42 @@ def no_integers(typing):
 
 @intrinsic
 def load_floats(typing, array, index):
-    """32 numbers from ``array[index]`` on; bfloat16, kept as uint16, is widened."""
+    """32 numbers from ``array[index]`` on, float32 or bfloat16 in :func:`pairs`."""
 
     def codegen(context, builder, signature, args):
         array_type = signature.args[0]
         if array_type.dtype == types.float32:
-            return _load(
-                context, builder, array_type, args[0], args[1], FLOAT32S.vector
-            )
-        upper = _load(
-            context, builder, array_type, args[0], args[1], _vector("int16", FLOATS)
-        )
-        wide = _vector("int32", FLOATS)  # a bfloat16 is the upper half of a float32
-        bits = builder.shl(builder.zext(upper, wide), _constant(wide, 16))
-        return builder.bitcast(bits, FLOAT32S.vector)
+            return _load(context, builder, array_type, *args, FLOAT32S.vector)
+        words = _load(context, builder, array_type, *args, INT32S.vector)
+        # A bfloat16 is the upper half of a float32.
+        low = builder.shl(words, _constant(INT32S.vector, 16))
+        high = builder.and_(words, _constant(INT32S.vector, -65536))
+        mask = ir.Constant(ir.VectorType(INT32, FLOATS), list(range(FLOATS)))
+        both = builder.shuffle_vector(low, high, mask)
+        return builder.bitcast(both, FLOAT32S.vector)
 
     return FLOAT32S(array, types.intp), codegen
+
+
+@intrinsic
+def fetch(typing, array, index):
+    """Ask for the memory ``AHEAD`` bytes beyond ``array[index]``; it need not exist.
+
+    Memory answers late; the more requests are under way the more it gives.
+    """
+
+    def codegen(context, builder, signature, args):
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        narrow = ir.IntType(8).as_pointer()
+        place = builder.bitcast(builder.gep(data, [args[1]]), narrow)
+        place = builder.gep(place, [INT32(AHEAD)])
+        kind = ir.FunctionType(ir.VoidType(), [narrow, INT32, INT32, INT32])
+        name = "llvm.prefetch.p0"
+        instruction = cgutils.get_or_insert_function(builder.module, kind, name)
+        builder.call(instruction, [place, INT32(0), INT32(3), INT32(1)])
+        return context.get_dummy_value()
+
+    return types.none(array, types.intp), codegen
 
 
 @intrinsic

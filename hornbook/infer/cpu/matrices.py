@@ -24,7 +24,7 @@ BLOCK = 8 * GROUP  # columns that are worked on side by side
 
 
 class Dense(NamedTuple):
-    """Plain numbers; bfloat16 is kept as uint16."""
+    """Plain numbers; bfloat16 is kept as uint16, in :func:`pairs`."""
 
     values: np.ndarray  # (layers, outputs, inputs)
 
@@ -57,6 +57,12 @@ def interleaved(columns: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(blocks.swapaxes(-3, -2)).reshape(shape)
 
 
+def pairs(values: np.ndarray) -> np.ndarray:
+    """Of each 32 columns of bfloat16, the n-th beside the (16 + n)-th, as one number."""
+    blocks = values.reshape(*values.shape[:-1], -1, 2, lanes.FLOATS // 2)
+    return blocks.swapaxes(-2, -1).reshape(values.shape)
+
+
 def aligned(array: np.ndarray) -> np.ndarray:
     """A copy that begins where a vector register's worth of memory does.
 
@@ -87,7 +93,8 @@ def nibbles_matrix(codes: np.ndarray, scales: np.ndarray) -> Nibbles:
 
 def dense_matrix(values: np.ndarray) -> Dense:
     """Pack (layers, outputs, inputs) float32, or uint16 holding bfloat16."""
-    return Dense(aligned(_padded(values, lanes.FLOATS)))
+    padded = _padded(values, lanes.FLOATS)
+    return Dense(aligned(pairs(padded) if values.dtype == np.uint16 else padded))
 
 
 def _whole_blocks(
@@ -143,6 +150,7 @@ def _wide(x, width):
 def _dot(row, x):
     sums = lanes.no_floats()
     for j in range(0, row.shape[0], 32):
+        lanes.fetch(row, j)
         sums = lanes.multiply_add(
             lanes.load_floats(row, j), lanes.load_floats(x, j), sums
         )
@@ -159,6 +167,7 @@ def _dot4(row, a, b, c, d):
         lanes.no_floats(),
     )
     for j in range(0, row.shape[0], 32):
+        lanes.fetch(row, j)
         weights = lanes.load_floats(row, j)
         p = lanes.multiply_add(weights, lanes.load_floats(a, j), p)
         q = lanes.multiply_add(weights, lanes.load_floats(b, j), q)
