@@ -75,10 +75,12 @@ def start():
 
 
 def start_command(*arguments: str) -> subprocess.Popen:
+    # Tests run side by side: more threads than cores would wait for each other.
+    threads = os.environ.get("OMP_NUM_THREADS", "1")
     return subprocess.Popen(
         [sys.executable, "-m", "hornbook.cli", *arguments],
         cwd=ROOT,
-        env={**os.environ, "COLUMNS": "160"},
+        env={**os.environ, "COLUMNS": "160", "OMP_NUM_THREADS": threads},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -94,7 +96,7 @@ def small_run(small_recipe, tmp_path_factory) -> Path:
     """The whole small run, done once for all tests that look at its results."""
     runs = tmp_path_factory.mktemp("runs")
     process = start_command("run", str(small_recipe), "--runs", str(runs))
-    out, error = process.communicate(timeout=300)
+    out, error = process.communicate(timeout=900)
     assert process.returncode == 0, error
     (runs / "small" / "stdout.txt").write_text(out)
     return runs / "small"
