@@ -9,30 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import numba
-import numba.core.config
 
-from hornbook.core.kernel_cache import cache_folder
+from hornbook.core.kernel_cache import cache_folder, cached
 
 # Sums may be reordered to fill vector registers; NaN and infinity keep their meaning.
 SUMS = {"reassoc", "contract", "nsz", "arcp"}
 
-_config: Any = numba.core.config
 _njit: Any = numba.njit
 
-_CACHE = _config.CACHE_DIR or cache_folder(Path(__file__).parent, "step")
+_CACHE = cache_folder(Path(__file__).parent, "step")
 
 
 def kernel(**options: Any) -> Callable[[Any], Any]:
     """``numba.njit`` with the shared cache."""
-
-    def compile_(function: Any) -> Any:
-        before, _config.CACHE_DIR = _config.CACHE_DIR, _CACHE
-        try:
-            return _njit(cache=True, error_model="numpy", **options)(function)
-        finally:
-            _config.CACHE_DIR = before
-
-    return compile_
+    compiler = _njit(cache=True, error_model="numpy", **options)
+    return lambda function: cached(compiler, function, _CACHE)
 
 
 def inner(**options: Any) -> Callable[[Any], Any]:

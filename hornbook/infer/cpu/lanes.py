@@ -107,9 +107,10 @@ def load_floats(typing, array, index):
 
     def codegen(context, builder, signature, args):
         array_type = signature.args[0]
+        array, index = args
         if array_type.dtype == types.float32:
-            return _load(context, builder, array_type, *args, FLOAT32S.vector)
-        words = _load(context, builder, array_type, *args, INT32S.vector)
+            return _load(context, builder, array_type, array, index, FLOAT32S.vector)
+        words = _load(context, builder, array_type, array, index, INT32S.vector)
         # A bfloat16 is the upper half of a float32.
         low = builder.shl(words, _constant(INT32S.vector, 16))
         high = builder.and_(words, _constant(INT32S.vector, -65536))
