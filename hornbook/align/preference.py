@@ -16,9 +16,10 @@ import torch
 from safetensors.numpy import load_file, save
 from torch import Tensor, nn
 
-from hornbook.align.losses import PreferenceBatch, log_probs
+from hornbook.align.losses import PreferenceBatch
 from hornbook.align.messages import Message, Preference, assistant
 from hornbook.align.order import rows_of_step
+from hornbook.align.scoring import log_probs
 from hornbook.align.sft import PAD, shifted
 from hornbook.core.errors import UserError
 from hornbook.core.files import atomic_file

@@ -22,6 +22,7 @@ from hornbook.align.advantages import advantages_of, answer_scale
 from hornbook.align.config import GRPOConfig, PPOConfig
 from hornbook.align.judge import Exercise, Judge, Judging
 from hornbook.align.order import rows_of_step
+from hornbook.align.scoring import token_log_probs
 from hornbook.align.writing import Writer, Writing, banned_ids, fitting
 from hornbook.core.files import atomic_file
 from hornbook.data.batch import IGNORE, TensorBatch
@@ -148,7 +149,7 @@ class Rounds(Generic[Round]):
                 written.tokens.split(16), written.targets.split(16), strict=True
             )
             found = [
-                token_log_probs(model(t.to(device)), g.to(device), self.banned)[:2]
+                token_log_probs(model, t.to(device), g.to(device), self.banned)[:2]
                 for t, g in parts
             ]
         model.train(training)
@@ -192,26 +193,6 @@ class Rollouts(Rounds[RolloutBatch]):
             written.sampled,
             torch.from_numpy(failed),
         )
-
-
-def token_log_probs(
-    logits: Tensor, targets: Tensor, banned: Sequence[int]
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Log-probability of every target, the same before bans, and the entropy there.
-
-    All (answers, time), 0 where the target is ``IGNORE``. ``banned`` are the tokens that
-    the engine never samples; they have no probability here either.
-    """
-    logits = logits.float()
-    written = targets != IGNORE
-    picked = logits.gather(-1, targets.clamp(min=0).unsqueeze(-1)).squeeze(-1)
-    before = (picked - logits.logsumexp(-1)).detach() * written
-    never = torch.tensor(sorted(banned), dtype=torch.long, device=logits.device)
-    shares = logits.index_fill(-1, never, -1e9).log_softmax(-1)
-    picked = shares.gather(-1, targets.clamp(min=0).unsqueeze(-1)).squeeze(-1)
-    with torch.no_grad():
-        entropy = -(shares.exp() * shares).sum(-1) * written
-    return picked * written, before, entropy
 
 
 def save_round(batch: TensorBatch, path: Path) -> None:
