@@ -276,10 +276,9 @@ def test_an_existing_recipe_is_not_written_over(tmp_path):
 def test_a_template_without_generation_marks_gives_way_to_ours(tmp_path):
     """Which tokens are trained never depends on a published template."""
     source = published(tmp_path / "published", "llama")
-    theirs = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "chat_template": "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}{% endfor %}",
-    }
+    template = "{% for m in messages %}{{ m['role'] + m['content'] }}{% endfor %}"
+    kind = "PreTrainedTokenizerFast"
+    theirs = {"tokenizer_class": kind, "chat_template": template}
     (source / "tokenizer_config.json").write_text(json.dumps(theirs))
     ours = start_tokenizer(source)
     ours.save(tmp_path / "saved")
