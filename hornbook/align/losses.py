@@ -8,13 +8,14 @@ departs from it; :func:`preference_objective` turns one into an objective for th
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from hornbook.align.config import DPOConfig
-from hornbook.align.scoring import Reader, log_probs
+from hornbook.align.scoring import log_probs
 from hornbook.data.batch import IGNORE, TensorBatch
 from hornbook.train.objective import Loss, Objective
 
@@ -131,7 +132,7 @@ def kto(beta: float) -> Objective:
     the labelled answers of ``encode_labelled``.
     """
 
-    def objective(model: Reader, batch: PreferenceBatch) -> Loss:
+    def objective(model: Any, batch: PreferenceBatch) -> Loss:
         assert batch.desirable is not None
         tokens, targets = batch.tokens, batch.targets
         policy = log_probs(model, tokens[:, 0], targets[:, 0])
@@ -171,7 +172,7 @@ def preference_objective(config: DPOConfig) -> Objective:
         "orpo": lambda: orpo(config.beta),
     }[config.loss]()
 
-    def objective(model: Reader, batch: PreferenceBatch) -> Loss:
+    def objective(model: Any, batch: PreferenceBatch) -> Loss:
         policy = log_probs(model, batch.tokens, batch.targets)
         lengths = (batch.targets != IGNORE).sum(-1)
         losses, rewards = pair_loss(Scores(policy, batch.reference, lengths))

@@ -230,7 +230,7 @@ def ppo_objective(banned: Sequence[int], config: PPOConfig) -> Objective:
     the reward of an answer, its divergence in nats a token, what a nat of it cost.
     """
 
-    def objective(model: ActorCritic, batch: PPOBatch) -> Loss:
+    def objective(model: Any, batch: PPOBatch) -> Loss:
         new, entropy, values = judged(model, batch.tokens, batch.targets, banned)
         written = (batch.targets != IGNORE).float()
         ratio = (new - batch.old).exp()

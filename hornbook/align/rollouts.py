@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 import numpy as np
 import torch
 from safetensors.torch import load_file, save
-from torch import Tensor, nn
+from torch import Tensor
 
 from hornbook.align.advantages import advantages_of, answer_scale
 from hornbook.align.config import GRPOConfig, PPOConfig
@@ -91,7 +91,7 @@ class Rounds(Generic[Round]):
         config: GRPOConfig | PPOConfig,
         seed: int,
         judge: Judging | None = None,
-        reference: nn.Module | None = None,
+        reference: Transformer | None = None,
         directory: Path | None = None,
         autocast: Callable[[], AbstractContextManager] = nullcontext,
         fixed: bool = False,
@@ -139,7 +139,7 @@ class Rounds(Generic[Round]):
         return written, *self.judge([e for e, _ in asked], written.texts)
 
     @torch.no_grad()
-    def scores(self, model: nn.Module, written: Writing) -> tuple[Tensor, Tensor]:
+    def scores(self, model: Transformer, written: Writing) -> tuple[Tensor, Tensor]:
         """Log-probabilities of the sampled tokens, after and before bans."""
         device = next(model.parameters()).device
         training = model.training
