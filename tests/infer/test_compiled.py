@@ -12,12 +12,9 @@ from shapes import SWITCHES, random_model, random_tokens, tiny
 
 from hornbook.infer.config import SamplingConfig
 from hornbook.infer.cpu.compiled import CompiledStep
-from hornbook.infer.cpu.matrices import (
-    bytes_matrix,
-    dense_matrix,
-    multiply,
-    nibbles_matrix,
-)
+from hornbook.infer.cpu.dense import dense_matrix
+from hornbook.infer.cpu.integers import bytes_matrix, nibbles_matrix
+from hornbook.infer.cpu.matrices import multiply
 from hornbook.infer.decoder import Decoder
 from hornbook.infer.engine import Engine
 from hornbook.infer.kvcache import KVCache
