@@ -144,7 +144,9 @@ def seed_of_a_long_answer(address, question: str, tokens: int) -> int:
     for seed in range(50):
         asked = {
             "messages": [{"role": "user", "content": question}],
-            **{"max_tokens": tokens, "temperature": 0.7, "seed": seed},
+            "max_tokens": tokens,
+            "temperature": 0.7,
+            "seed": seed,
         }
         choice = send(address, "POST", "/v1/chat/completions", asked).json["choices"][0]
         if choice["finish_reason"] == "length":
