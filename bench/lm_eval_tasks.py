@@ -2,9 +2,9 @@
 
 import csv
 import gzip
+import itertools
 import json
 import re
-from itertools import pairwise
 from pathlib import Path
 
 SUBJECT = "high_school_psychology"  # of MMLU: one with enough questions
@@ -31,6 +31,14 @@ TASKS = {
     "piqa/piqa": (
         *("piqa", "validation", "training_split: null\n"),
         {"acc": "acc", "acc_norm": "acc_norm"},
+    ),
+    "openbookqa/openbookqa": (
+        *("openbookqa", "validation", "training_split: null\ntest_split: null\n"),
+        {"acc": "acc", "acc_norm": "acc_norm"},
+    ),
+    "winogrande/default": (
+        *("winogrande", "validation", "training_split: null\n"),
+        {"acc": "acc"},
     ),
     "lambada/lambada_openai": (
         *("lambada", "test", "tag: null\n"),
@@ -92,6 +100,12 @@ def their_records(name: str, data: Path) -> list[dict]:
             {**json.loads(line), "label": int(label)}
             for line, label in zip(lines, labels, strict=True)
         ]
+    if name == "openbookqa":
+        with open(data / "openbookqa/dev.tsv", newline="") as rows:
+            return [_openbook(row) for row in csv.DictReader(rows, delimiter="\t")]
+    if name == "winogrande":
+        path = sorted((data / "winogrande").glob("winogrande_val_*.jsonl"))[0]
+        return [_winogrande(json.loads(line)) for line in path.read_text().splitlines()]
     if name == "lambada":
         path = sorted((data / "lambada").glob("lambada_*_plain_text.txt"))[0]
         return [{"text": line} for line in path.read_text().splitlines()]
@@ -100,7 +114,7 @@ def their_records(name: str, data: Path) -> list[dict]:
         path = path if path.exists() else data / "wikitext2" / "valid.txt"
         text = path.read_text()
         starts = [m.start() for m in re.finditer(r"(?m)^ = [^=].* = $", text)]
-        return [{"page": text[a:b]} for a, b in pairwise(starts)]
+        return [{"page": text[a:b]} for a, b in itertools.pairwise(starts)]
     if name == "blimp":
         path = data / "blimp" / "adjunct_island.jsonl.gz"
         return [
@@ -118,6 +132,27 @@ def _mmlu(path: Path) -> list[dict]:
             {"question": r[0], "choices": r[1:5], "answer": "ABCD".index(r[5])}
             for r in csv.reader(rows)
         ]
+
+
+def _openbook(row: dict[str, str]) -> dict:
+    texts = re.split(r"\s*\([A-D]\)\s*", row["Choices"])[1:]
+    choices = {"text": [text.strip() for text in texts], "label": list("ABCD")}
+    stem = row["Question Stem"]
+    return {"question_stem": stem, "choices": choices, "answerKey": row["Answer Key"]}
+
+
+def _winogrande(row: dict) -> dict:
+    """The sentence with its gap; the file has it up to each of the options."""
+    one, two = row["context_options"]
+    words = zip(one.split(" "), two.split(" "), strict=False)
+    alike = itertools.takewhile(lambda pair: pair[0] == pair[1], words)
+    shared = "".join(f"{word} " for word, _ in alike)
+    return {
+        "sentence": f"{shared}_ {row['continuation']}",
+        "option1": one.removeprefix(shared),
+        "option2": two.removeprefix(shared),
+        "answer": str(row["gold"] + 1),
+    }
 
 
 def _write(path: Path, rows: list[dict]) -> str:

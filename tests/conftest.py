@@ -74,6 +74,28 @@ def start():
     return start_command
 
 
+@pytest.fixture(scope="session")
+def opinionated():
+    """Makes a tiny model that knows nothing and has strong opinions.
+
+    Called with the vocabulary's size, a seed, how strong, and the shape's other settings.
+    """
+    import torch
+
+    from hornbook.model.config import ModelConfig
+    from hornbook.model.transformer import Transformer
+
+    def make(vocab_size, seed=1, strength=0.3, **shape):
+        network = Transformer(ModelConfig(vocab_size=vocab_size, **shape))
+        dice = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for weights in network.parameters():
+                weights.copy_(strength * torch.randn(weights.shape, generator=dice))
+        return network
+
+    return make
+
+
 def start_command(*arguments: str) -> subprocess.Popen:
     # Tests run side by side: more threads than cores would wait for each other.
     threads = os.environ.get("OMP_NUM_THREADS", "1")

@@ -14,9 +14,7 @@ from hornbook.evaluate.compare import compare
 from hornbook.evaluate.notes import Record, read_notes
 from hornbook.infer.engine import Engine
 from hornbook.judging import RewardJudge
-from hornbook.model.config import ModelConfig
 from hornbook.model.huggingface import TokenIds, save_model
-from hornbook.model.transformer import Transformer
 from hornbook.tokenizer.base import load_tokenizer
 from hornbook.tokenizer.config import TokenizerConfig
 from hornbook.tokenizer.train import train_tokenizer
@@ -24,31 +22,23 @@ from hornbook.tokenizer.train import train_tokenizer
 QUESTIONS = [f"What is {n} and {n}?" for n in range(6)]
 
 
-def network(tokenizer, seed):
-    shape = ModelConfig(
-        vocab_size=tokenizer.vocab_size,
-        n_layers=1,
-        d_model=32,
-        n_heads=2,
-        n_kv_heads=1,
-        context_length=64,
-    )
-    dice = torch.Generator().manual_seed(seed)
-    model = Transformer(shape)
-    with torch.no_grad():
-        for weights in model.parameters():
-            weights.copy_(0.3 * torch.randn(weights.shape, generator=dice))
-    return model
+SHAPE = {
+    "n_layers": 1,
+    "d_model": 32,
+    "n_heads": 2,
+    "n_kv_heads": 1,
+    "context_length": 64,
+}
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, opinionated):
     """Two models, a judge, questions, and the task with short answers."""
     folder = tmp_path_factory.mktemp("chat")
     tokenizer = train_tokenizer(TokenizerConfig(vocab_size=270), [" ".join(QUESTIONS)])
     for seed, name in enumerate(("a", "b", "judge/reward/model")):
         tokenizer.save(folder / name)
-        model = network(tokenizer, seed)
+        model = opinionated(tokenizer.vocab_size, seed, **SHAPE)
         if name.startswith("judge"):
             save_reward(RewardModel(model), folder / name, TokenIds())
         else:
@@ -110,12 +100,13 @@ def test_ties_are_half_a_win_and_say_nothing():
     assert wins.p == pytest.approx(10 / 16)  # 3 of 4 on either side, a fair coin's
 
 
-def test_another_judges_scores_are_never_compared(folder, tmp_path):
+def test_another_judges_scores_are_never_compared(folder, tmp_path, opinionated):
     evaluated(folder, "a", tmp_path / "a", reward=folder / "judge")
     tokenizer = load_tokenizer(folder / "a")
     other = tmp_path / "other"
     tokenizer.save(other)
-    save_reward(RewardModel(network(tokenizer, 9)), other, TokenIds())
+    network = opinionated(tokenizer.vocab_size, 9, **SHAPE)
+    save_reward(RewardModel(network), other, TokenIds())
     evaluated(folder, "a", tmp_path / "b", reward=other)
     a, b = (next((tmp_path / name).rglob("*.jsonl")).parent for name in ("a", "b"))
     with pytest.raises(UserError, match="different questions"):

@@ -6,23 +6,19 @@ cache is full the youngest sequence waits and is read again later.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
 
-from hornbook.core.errors import UserError
+from hornbook.infer.choose import Banned, grow
 from hornbook.infer.decoder import FEW, Decoder
 from hornbook.infer.kvcache import Row
-from hornbook.infer.logits import NEVER, adjust, is_plain
 from hornbook.infer.pages import PAGE, NoRoomError
-from hornbook.infer.request import Sequence, TokenScore, token_score
-from hornbook.infer.sampling import sample, uniform
+from hornbook.infer.request import Sequence
 from hornbook.infer.speculate import Drafter
 
 
-@dataclass
+@dataclass(eq=False)  # compared by identity
 class Place:
     """A live sequence and its row of the cache."""
 
@@ -46,7 +42,7 @@ class Batch:
         self,
         decoder: Decoder,
         max_rows: int,
-        banned: Callable[[frozenset[int]], Tensor],
+        banned: Banned,
         drafter: Drafter | None = None,
     ):
         self.decoder, self.max_rows = decoder, max_rows
@@ -106,7 +102,7 @@ class Batch:
             return []
         self.reading = None
         self.live.append(place)
-        self._grow([place], logits)
+        grow([place.sequence], logits, self.banned)
         self._drop_finished()
         return [place.sequence]
 
@@ -148,7 +144,7 @@ class Batch:
             still = [i for i, place in enumerate(places) if _confirmed(place, turn)]
             if still:
                 chosen = torch.stack([logits[i][turn] for i in still])
-                self._grow([places[i] for i in still], chosen)
+                grow([places[i].sequence for i in still], chosen, self.banned)
         for place in places:
             wrong = len(place.drafted) - place.right
             self.decoder.truncate(place.row, len(place.row.ids) - wrong)
@@ -162,33 +158,6 @@ class Batch:
             guesses = drafter.propose(place.sequence)
             place.drafted = guesses[: max(0, min(left - 1, room, FEW - 1))]
             place.right = 0
-
-    def _grow(self, places: list[Place], logits: Tensor) -> None:
-        """Choose a token for each place from its row of ``logits`` (places, vocab_size)."""
-        sequences = [place.sequence for place in places]
-        scores = [_logprobs(s, row) for s, row in zip(sequences, logits, strict=True)]
-        ready = []
-        for i, sequence in enumerate(sequences):
-            try:
-                self._prepare(sequence, logits[i])
-                ready.append(i)
-            except UserError as error:
-                sequence.fail(str(error))
-        chosen = _choose([sequences[i] for i in ready], logits[ready])
-        for i, token in zip(ready, chosen, strict=True):
-            sequence, shares = sequences[i], scores[i]
-            score = _score(sequence, shares, token) if shares is not None else None
-            sequence.take(token, score)
-
-    def _prepare(self, sequence: Sequence, logits: Tensor) -> None:
-        """Everything that changes a sequence's logits, in place."""
-        request = sequence.request
-        if not is_plain(request.sampling):
-            adjust(logits, request.prompt, sequence.ids, request.sampling)
-        logits[self.banned(request.stop_ids).to(logits.device)] = NEVER
-        if sequence.guide is not None:
-            allowed = sequence.guide.allowed(request.stop_ids)
-            logits.masked_fill_(~allowed.to(logits.device), NEVER)
 
     def _drop_finished(self) -> None:
         for place in list(self.live):
@@ -215,35 +184,3 @@ def _confirmed(place: Place, turn: int) -> bool:
         return False
     place.right = turn
     return True
-
-
-def _choose(sequences: Iterable[Sequence], logits: Tensor) -> list[int]:
-    """One token per row; rows with the same settings are sampled together."""
-    groups: dict[tuple, list[int]] = {}
-    sequences = list(sequences)
-    for i, sequence in enumerate(sequences):
-        s = sequence.request.sampling
-        groups.setdefault((s.temperature, s.top_k, s.top_p, s.min_p), []).append(i)
-    chosen = [0] * len(sequences)
-    for places in groups.values():
-        draws = [_draw(sequences[i]) for i in places]
-        rows = logits if len(places) == len(chosen) else logits[places]
-        tokens = sample(rows, draws, sequences[places[0]].request.sampling)
-        for i, token in zip(places, tokens, strict=True):
-            chosen[i] = token
-    return chosen
-
-
-def _draw(sequence: Sequence) -> float:
-    request = sequence.request
-    return uniform(request.sampling.seed, request.number, len(sequence.ids))
-
-
-def _logprobs(sequence: Sequence, logits: Tensor) -> Tensor | None:
-    if sequence.request.sampling.logprobs is None:
-        return None
-    return logits.float().log_softmax(dim=-1)
-
-
-def _score(sequence: Sequence, logprobs: Tensor, token: int) -> TokenScore:
-    return token_score(logprobs, token, sequence.request.sampling.logprobs or 0)

@@ -9,14 +9,13 @@ import torch
 from torch import Tensor
 
 from hornbook.infer.adapters import Adapter, applied
-from hornbook.infer.cpu.compiled import CompiledStep
+from hornbook.infer.cpu.compiled import FEW, CompiledStep
 from hornbook.infer.graphs import GraphedStep
 from hornbook.infer.kvcache import KVCache, Row
 from hornbook.infer.pages import PAGE, NoRoomError
 from hornbook.model.transformer import Transformer
 
 CHUNK = 512  # tokens of a prompt read at once; others' answers go on in between
-FEW = 8  # tokens: up to here the compiled step is faster than PyTorch
 
 
 class Decoder:
@@ -89,7 +88,8 @@ class Decoder:
         for part in self._parts(rows, new):
             some, ids = [rows[i] for i in part], [new[i] for i in part]
             if self.compiled is not None and self._compiles(some[0], ids[0]):
-                logits = self.compiled(some, ids, self.cache).split([*map(len, ids)])
+                wanted = [len(tokens) if len(tokens) <= FEW else 1 for tokens in ids]
+                logits = self.compiled(some, ids, self.cache, wanted).split(wanted)
             else:
                 with applied(self.model, some[0].adapter):
                     logits = self._torch(some, ids).unbind()
@@ -99,7 +99,8 @@ class Decoder:
         return [result[i] for i in range(len(rows))]
 
     def _compiles(self, row: Row, new: list[int]) -> bool:
-        return self.compiled is not None and len(new) <= FEW and row.adapter is None
+        step = self.compiled
+        return step is not None and len(new) <= step.most and row.adapter is None
 
     def _parts(self, rows: list[Row], new: list[list[int]]) -> list[list[int]]:
         """Which rows go together: of one adapter, and in PyTorch as many new tokens each."""

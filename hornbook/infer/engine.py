@@ -53,7 +53,7 @@ class Engine:
         self,
         model: Transformer,
         tokenizer: Any,
-        max_rows: int = 16,
+        max_rows: int = 32,
         compiled: bool = True,
         codes: dict[str, Codes] | None = None,
         tokens: int = 0,

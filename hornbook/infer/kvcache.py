@@ -16,6 +16,8 @@ from hornbook.infer.pages import PAGE, Page, Pages
 from hornbook.model import sizes
 from hornbook.model.config import ModelConfig
 
+LINE = 64  # bytes of memory that are read at once
+
 
 class Row:
     """The tokens of one sequence that the cache holds, and the pages they are in."""
@@ -171,4 +173,6 @@ def _memory(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) ->
     if device.type != "cpu" or not all(shape):  # latent attention has no values
         return torch.zeros(shape, dtype=dtype, device=device)
     count = int(np.prod(shape, dtype=object)) * dtype.itemsize
-    return torch.from_numpy(np.zeros(count, np.uint8)).view(dtype).view(shape)
+    memory = np.zeros(count + LINE, np.uint8)
+    start = -memory.ctypes.data % LINE
+    return torch.from_numpy(memory[start : start + count]).view(dtype).view(shape)

@@ -58,7 +58,7 @@ class Request:
     adapter: Adapter | None = None
 
 
-@dataclass
+@dataclass(eq=False)  # compared by identity
 class Sequence:
     """A request on its way to being a :class:`Completion`."""
 

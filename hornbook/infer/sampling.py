@@ -20,6 +20,8 @@ def sample(logits: Tensor, draws: list[float], sampling: SamplingConfig) -> list
     and ignores them.
     """
     if sampling.temperature == 0:
+        if logits.device.type == "cpu" and logits.dtype == torch.float32:
+            return logits.numpy().argmax(-1).tolist()  # vector code; PyTorch's is not
         return logits.argmax(dim=-1).tolist()
     shares = probabilities(logits, sampling).double().cumsum(dim=-1)
     # The sum may be rounded to a little less or more than 1: a point must lie below it.

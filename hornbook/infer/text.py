@@ -54,5 +54,8 @@ class Writer:
 
 def overlap(text: str, stop: str) -> int:
     """Length of the longest end of ``text`` that ``stop`` begins with, but isn't."""
-    longest = min(len(text), len(stop) - 1)
-    return next((n for n in range(longest, 0, -1) if text.endswith(stop[:n])), 0)
+    end = text[max(0, len(text) - len(stop) + 1) :]
+    place = end.find(stop[0])
+    while place >= 0 and not stop.startswith(end[place:]):
+        place = end.find(stop[0], place + 1)
+    return len(end) - place if place >= 0 else 0

@@ -11,13 +11,13 @@ from starlette.responses import Response
 
 from hornbook.infer.request import TokenScore
 from hornbook.serve.completions import usage_of
-from hornbook.serve.errors import ApiError, json_response
+from hornbook.serve.errors import ApiError
+from hornbook.serve.jobs import Ask, Update
 from hornbook.serve.logprobs import Held, chat_scores
 from hornbook.serve.requests import ChatRequest, ObjectFormat, SchemaFormat
 from hornbook.serve.service import Service, render_turns, role_of, text_of
-from hornbook.serve.stream import EventStream, begun, unless_gone
+from hornbook.serve.stream import respond
 from hornbook.serve.tools import Toolbox
-from hornbook.serve.worker import Ask, Update
 
 if TYPE_CHECKING:
     from hornbook.infer.engine import Engine
@@ -25,17 +25,7 @@ if TYPE_CHECKING:
 
 async def chat(service: Service, asked: ChatRequest, request: Request) -> Response:
     """The answer to ``asked``, whole or as a stream."""
-    task = Task(service, asked)
-    try:
-        if asked.stream:
-            events = await begun(request, task.events())
-            return EventStream(events, task.job.close)
-        answer = json_response(await unless_gone(request, task.answer()))
-    except BaseException:
-        task.job.close()
-        raise
-    task.job.close()
-    return answer
+    return await respond(Task(service, asked), request, bool(asked.stream))
 
 
 class Task:
@@ -60,6 +50,10 @@ class Task:
         self.job = service.worker.submit(self.name, asks)
         service.meters.prompt_tokens.inc(len(self.prompt))
         self.choices = [Choice(self.engine, self.tools, i) for i in range(n)]
+
+    def close(self) -> None:
+        """Free what is still being written."""
+        self.job.close()
 
     async def answer(self) -> dict[str, Any]:
         """Everything at once."""

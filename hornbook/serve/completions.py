@@ -13,12 +13,11 @@ from starlette.responses import Response
 
 from hornbook.infer.engine import END_OF_TEXT
 from hornbook.infer.request import TokenScore
-from hornbook.serve.errors import json_response
+from hornbook.serve.jobs import Ask, Job
 from hornbook.serve.logprobs import CompletionScores, Held, prompt_scores
 from hornbook.serve.requests import CompletionRequest
 from hornbook.serve.service import Service
-from hornbook.serve.stream import EventStream, begun, unless_gone
-from hornbook.serve.worker import Ask, Job
+from hornbook.serve.stream import respond
 
 if TYPE_CHECKING:
     from hornbook.infer.engine import Engine
@@ -28,17 +27,7 @@ async def complete(
     service: Service, asked: CompletionRequest, request: Request
 ) -> Response:
     """The answer to ``asked``, whole or as a stream."""
-    task = Task(service, asked)
-    try:
-        if asked.stream:
-            events = await begun(request, task.events())
-            return EventStream(events, task.close)
-        answer = json_response(await unless_gone(request, task.answer()))
-    except BaseException:
-        task.close()
-        raise
-    task.close()
-    return answer
+    return await respond(Task(service, asked), request, bool(asked.stream))
 
 
 class Task:
@@ -69,7 +58,6 @@ class Task:
         """Free what is still being written."""
         if self.job is not None:
             self.job.close()
-            self.job = None
 
     async def answer(self) -> dict[str, Any]:
         """Everything at once."""

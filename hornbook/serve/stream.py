@@ -4,14 +4,14 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from hornbook.serve.errors import ApiError, GoneError
+from hornbook.serve.errors import ApiError, GoneError, json_response
 
 log = logging.getLogger("hornbook.serve")
 T = TypeVar("T")
@@ -88,7 +88,37 @@ class EventStream(Response):
         yield b"[DONE]"
 
 
-async def begun(request: Request, events: AsyncIterator[T]) -> AsyncIterator[T]:
+class Task(Protocol):
+    """A request on its way: answered at once or piece by piece, and freed at the end."""
+
+    def answer(self) -> Coroutine[Any, Any, dict[str, Any]]:
+        """Everything at once."""
+        ...
+
+    def events(self) -> AsyncIterator[dict[str, Any]]:
+        """Piece by piece."""
+        ...
+
+    def close(self) -> None:
+        """Free what is still being written; a second time does nothing."""
+        ...
+
+
+async def respond(task: Task, request: Request, stream: bool) -> Response:
+    """What ``task`` comes to, whole or as a stream; it is closed on every way out."""
+    try:
+        if stream:
+            events = await _begun(request, task.events())
+            return EventStream(events, task.close)
+        answer = json_response(await unless_gone(request, task.answer()))
+    except BaseException:
+        task.close()
+        raise
+    task.close()
+    return answer
+
+
+async def _begun(request: Request, events: AsyncIterator[T]) -> AsyncIterator[T]:
     """``events`` once the first is there: what fails before can still have a status."""
     try:
         first = await unless_gone(request, _next(events))

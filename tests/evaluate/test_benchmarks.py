@@ -117,6 +117,37 @@ def test_a_kill_costs_no_item_that_was_noted(folder, engine, monkeypatch):
     assert len(asked) == 15
 
 
+def test_the_score_is_the_same_at_any_batch_size_and_in_any_order(
+    folder, engine, monkeypatch
+):
+    task = load_task(str(folder / "mine.toml"))
+    examples = read_examples(task, folder, shots=2)
+    whole = run_task(engine, task, examples, folder / "whole.jsonl")
+    monkeypatch.setattr(harness, "AT_ONCE", 3)
+    turned = run_task(engine, task, examples[::-1], folder / "turned.jsonl")[::-1]
+    for one, other in zip(whole, turned, strict=True):
+        assert one.nats == pytest.approx(other.nats, abs=1e-5)
+        assert one.scores == other.scores
+
+
+def test_what_is_written_is_the_same_at_any_batch_size_and_in_any_order(folder):
+    text = TASK.replace('"choice"', '"generate"').replace(
+        'choices = "options"\ngold = "right"', 'target = "{{ options[right] }}"'
+    )
+    text = text.replace('extra_metrics = ["acc_norm"]\n', "max_tokens = 12\n")
+    (folder / "written.toml").write_text(text)
+    task = load_task(str(folder / "written.toml"))
+    examples = read_examples(task, folder, shots=1)
+    network = random_model(tiny("default", vocab_size=270, context_length=128))
+    found = []
+    for rows, some in ((1, examples), (4, examples[::-1]), (32, examples)):
+        engine = Engine(network, BytesTokenizer(), rows)
+        records = run_task(engine, task, some, folder / f"{rows}.jsonl")
+        found.append({r.number: (r.output, r.scores) for r in records})
+    assert found[0] == found[1] == found[2]
+    assert len({tuple(output) for output, _ in found[0].values()}) > 1
+
+
 BAD = {
     "an unknown key": (
         'kind = "choice"\nmetric = "x"\n[files]\ntest = "t"',

@@ -12,12 +12,10 @@ from shapes import SWITCHES, random_model, random_tokens, tiny
 
 from hornbook.infer.config import SamplingConfig
 from hornbook.infer.cpu.compiled import CompiledStep
-from hornbook.infer.cpu.matrices import (
-    bytes_matrix,
-    dense_matrix,
-    multiply,
-    nibbles_matrix,
-)
+from hornbook.infer.cpu.dense import dense_matrix
+from hornbook.infer.cpu.exp import exp
+from hornbook.infer.cpu.integers import bytes_matrix, nibbles_matrix
+from hornbook.infer.cpu.matrices import multiply
 from hornbook.infer.decoder import Decoder
 from hornbook.infer.engine import Engine
 from hornbook.infer.kvcache import KVCache
@@ -29,6 +27,14 @@ FITTING = [name for name in SWITCHES if CompiledStep.fits(random_model(tiny(name
 @numba.njit
 def product(matrix, x, out, add):
     multiply(matrix, 0, x, out, add)
+
+
+@numba.njit
+def exponentials(x):
+    out = np.empty_like(x)
+    for i in range(len(x)):
+        out[i] = exp(x[i])
+    return out
 
 
 def decoders(model, codes=None):
@@ -58,6 +64,94 @@ def test_the_compiled_step_gives_the_models_logits(name):
             fast.extend(rows[fast], new), slow.extend(rows[slow], new), strict=True
         ):
             torch.testing.assert_close(a, b, atol=2e-5, rtol=1e-4)
+
+
+WIDE = {  # heads that fill registers, once and a half, twice, three times and a rest
+    "once": {"d_head": 32},
+    "once and a half": {"d_head": 48, "qk_norm": False},
+    "twice": {"d_head": 64, "windows": (7, 0)},
+    "three times and a rest": {"d_head": 104, "n_kv_heads": 1},
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("name", WIDE)
+@torch.no_grad()
+def test_heads_of_any_width_are_read_over_many_pages(name, dtype):
+    config = tiny(**WIDE[name])
+    model, tokens = random_model(config).to(dtype), random_tokens(config, 1, 48)[0]
+    fast, slow = decoders(model)
+    close = (
+        {"atol": 2e-5, "rtol": 1e-4}
+        if dtype == torch.float32
+        else {"atol": 0.1, "rtol": 0.1}
+    )
+    for length in (1, 15, 16, 17, 33, 48):
+        found = []
+        for decoder in (fast, slow):
+            row, logits = decoder.open([]), None
+            for start in range(0, length, 8):
+                new = tokens[start : min(start + 8, length)].tolist()
+                logits = decoder.extend([row], [new])[0][-1]
+            found.append(logits)
+            decoder.close(row)
+        torch.testing.assert_close(*found, **close)
+
+
+@torch.no_grad()
+def test_a_prompt_read_whole_is_bit_identical_to_one_read_token_by_token():
+    config = tiny(d_head=64)
+    model, ids = random_model(config), random_tokens(config, 1, 40)[0].tolist()
+    fast, _ = decoders(model)
+    whole = fast.read(fast.open([]), ids)
+    fast, _ = decoders(model)
+    row, logits = fast.open([]), None
+    for token in ids:
+        logits = fast.extend([row], [[token]])[0]
+    assert whole is not None
+    assert torch.equal(whole, logits)
+
+
+@torch.no_grad()
+def test_what_others_left_in_a_page_is_never_seen():
+    config = tiny(d_head=64)
+    model, ids = random_model(config), random_tokens(config, 1, 19)[0].tolist()
+    fast, _ = decoders(model)
+    expected = fast.read(fast.open([]), ids)
+    fast, _ = decoders(model)
+    for memory in (fast.cache.keys, fast.cache.values):
+        memory.fill_(torch.nan)
+    found = fast.read(fast.open([]), ids)
+    assert expected is not None
+    assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("outputs", [1, 31, 32, 33, 70])
+@pytest.mark.parametrize("sequences", [1, 2, 4, 5, 7, 8, 9, 13, 16])
+def test_products_of_any_size_are_exact_and_leave_no_trace_of_what_is_beside(
+    outputs, sequences
+):
+    dice = torch.Generator().manual_seed(outputs)
+    weight = torch.randn(1, outputs, 37, generator=dice)
+    x = torch.randn(sequences, 37, generator=dice)
+    matrix = dense_matrix(weight.numpy())
+    out = np.ones((sequences, outputs), np.float32)
+    product(matrix, x.numpy(), out, True)
+    torch.testing.assert_close(
+        torch.from_numpy(out), 1 + x @ weight[0].T, atol=2e-5, rtol=1e-5
+    )
+    for s in range(sequences):
+        alone = np.ones((1, outputs), np.float32)
+        product(matrix, x[s : s + 1].numpy(), alone, True)
+        assert (alone[0] == out[s]).all()
+
+
+def test_the_exponential_is_right_to_the_last_bits():
+    x = np.concatenate([np.linspace(-87, 88, 20001), [0.0, -1e-8, -500.0]])
+    x = x.astype(np.float32)
+    expected = np.exp(np.maximum(x, -87).astype(np.float64))
+    assert np.abs(exponentials(x) / expected - 1).max() < 3e-7
+    assert exponentials(np.zeros(1, np.float32))[0] == 1
 
 
 @torch.no_grad()

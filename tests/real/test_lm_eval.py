@@ -7,15 +7,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
-import torch
 
 from hornbook.benchmarks import run_benchmarks
 from hornbook.evaluate.examples import read_examples
 from hornbook.evaluate.task import load_task
 from hornbook.infer.engine import Engine
-from hornbook.model.config import ModelConfig
 from hornbook.model.huggingface import load_model, save_model
-from hornbook.model.transformer import Transformer
 from hornbook.tokenizer.base import load_tokenizer
 from hornbook.tokenizer.config import TokenizerConfig
 from hornbook.tokenizer.train import train_tokenizer
@@ -37,25 +34,21 @@ FEW = {  # task -> our metric -> theirs
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory, data) -> Path:
+def model(tmp_path_factory, data, opinionated) -> Path:
     """A small model that knows nothing, as ours and as Transformers reads it."""
     folder = tmp_path_factory.mktemp("model")
     text = (data / "wikitext2" / "valid.txt").read_text()[:200_000]
     tokenizer = train_tokenizer(TokenizerConfig(vocab_size=600), [text])
     tokenizer.save(folder)
-    config = ModelConfig(
-        vocab_size=tokenizer.vocab_size,
+    network = opinionated(  # strong enough to differ by
+        tokenizer.vocab_size,
+        strength=0.2,
         n_layers=2,
         d_model=64,
         n_heads=4,
         n_kv_heads=2,
         context_length=LONGEST,
     )
-    network = Transformer(config)
-    dice = torch.Generator().manual_seed(1)
-    with torch.no_grad():  # no zeros, and opinions strong enough to differ by
-        for weights in network.parameters():
-            weights.copy_(0.2 * torch.randn(weights.shape, generator=dice))
     save_model(network, folder)
     return folder
 

@@ -12,9 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from loopback import open_tiny, run_server, wait_for
 
 from hornbook.infer.engine import Engine
-from hornbook.model.config import ModelConfig
 from hornbook.model.huggingface import save_model
-from hornbook.model.transformer import Transformer
 from hornbook.tokenizer.config import TokenizerConfig
 from hornbook.tokenizer.train import train_tokenizer
 
@@ -23,24 +21,19 @@ TEXT = 'The cat sat on the mat; größer ist 猫 🐈 than {"name": [1, 2]}. ' *
 
 
 @pytest.fixture(scope="session")
-def model_directory(tmp_path_factory) -> Path:
+def model_directory(tmp_path_factory, opinionated) -> Path:
     """A model directory whose model has strong opinions and knows nothing."""
     folder = tmp_path_factory.mktemp("tiny")
     tokenizer = train_tokenizer(TokenizerConfig(vocab_size=304), [TEXT])
     tokenizer.save(folder)
-    config = ModelConfig(
-        vocab_size=tokenizer.vocab_size,
+    network = opinionated(
+        tokenizer.vocab_size,
         n_layers=2,
         d_model=32,
         n_heads=4,
         n_kv_heads=2,
         context_length=512,
     )
-    network = Transformer(config)
-    dice = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for weights in network.parameters():
-            weights.copy_(0.3 * torch.randn(weights.shape, generator=dice))
     save_model(network, folder)
     return folder
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -138,17 +139,42 @@ def test_a_chat_streams_is_regenerated_edited_and_compared(page, served):
     assert names == ["tiny", "twin"]
 
 
+def seed_of_a_long_answer(address, question: str, tokens: int) -> int:
+    """One with which the model doesn't end by itself."""
+    for seed in range(50):
+        asked = {
+            "messages": [{"role": "user", "content": question}],
+            "max_tokens": tokens,
+            "temperature": 0.7,
+            "seed": seed,
+        }
+        choice = send(address, "POST", "/v1/chat/completions", asked).json["choices"][0]
+        if choice["finish_reason"] == "length":
+            return seed
+    raise AssertionError("every answer ends early")
+
+
 @pytest.mark.slow
-def test_an_answer_can_be_stopped_and_its_row_is_freed(page, served):
+def test_an_answer_can_be_stopped_and_its_row_is_freed(page, served, monkeypatch):
+    seed = seed_of_a_long_answer(served.address, "The cat", 400)
+    model = served.service.worker.models["tiny"]
+    step = model.batch.step
+
+    def slowly():
+        time.sleep(0.05)
+        return step()
+
+    monkeypatch.setattr(model.batch, "step", slowly)  # 20 s until it ends by itself
     page.goto(f"{served.address}/#chat")
     page.get_by_text("Sampling and instructions").click()
-    page.get_by_label("max tokens").fill("400")
-    page.get_by_label("top k").fill("0")
+    for label, value in (("max tokens", 400), ("top k", 0), ("seed", seed)):
+        page.get_by_label(label).fill(str(value))
     say(page, "The cat")
+    page.locator(".answer .token").first.wait_for()
     page.get_by_role("button", name="Stop").click()
-    page.get_by_text("stopped").or_(page.get_by_text("tokens")).first.wait_for()
-    model = served.service.worker.models["tiny"]
+    page.get_by_text(", stopped").wait_for()
     wait_for(lambda: not model.running)
+    assert page.locator(".answer .token").count() < 400
 
 
 @pytest.mark.slow

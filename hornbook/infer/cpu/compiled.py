@@ -4,12 +4,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hornbook.infer.cpu.matrices import (
-    Matrix,
-    bytes_matrix,
-    dense_matrix,
-    nibbles_matrix,
-)
+from hornbook.infer.cpu.dense import dense_matrix
+from hornbook.infer.cpu.integers import bytes_matrix, nibbles_matrix
+from hornbook.infer.cpu.matrices import Matrix
 from hornbook.infer.cpu.step import Shape, Weights, step
 from hornbook.infer.kvcache import KVCache, Row
 from hornbook.infer.quant.codes import Codes
@@ -20,6 +17,7 @@ from hornbook.model.mask import windows
 from hornbook.model.transformer import Transformer
 
 DTYPES = (torch.float32, torch.bfloat16)
+FEW = 8  # tokens: up to here a product of integers is faster than PyTorch's
 
 # The settings that may take any value; all others must be at their defaults.
 FREE = (
@@ -37,8 +35,10 @@ class CompiledStep:
     """
 
     def __init__(self, model: Transformer, codes: dict[str, Codes] | None = None):
-        config = model.config
+        config, exact = model.config, model.embedding.weight.dtype == torch.float32
         self.weights = _Packer(model, codes or {}).weights()
+        # New tokens of a row, up to which this is faster than PyTorch.
+        self.most = FEW if codes else config.context_length if exact else 4 * FEW
         gated = config.mlp == "swiglu"
         self.shape = Shape(
             config.n_heads,
@@ -63,8 +63,10 @@ class CompiledStep:
             and config == plain
         )
 
-    def __call__(self, rows: list[Row], new: list[list[int]], cache: KVCache) -> Tensor:
-        """Logits (all new tokens, vocab) after each token of ``new[i]`` in ``rows[i]``.
+    def __call__(
+        self, rows: list[Row], new: list[list[int]], cache: KVCache, wanted: list[int]
+    ) -> Tensor:
+        """Add ``new[i]`` to ``rows[i]``; logits (all wanted, vocab) of its last ``wanted[i]``.
 
         Their pages must be reserved; the caller notes the tokens afterwards.
         """
@@ -75,6 +77,10 @@ class CompiledStep:
             for row, n in zip(rows, counts, strict=True)
             for i in range(n)
         ]
+        ends = np.cumsum(counts)
+        asked = [
+            end - n + i for end, n in zip(ends, wanted, strict=True) for i in range(n)
+        ]
         logits = step(
             self.weights,
             self.shape,
@@ -83,6 +89,7 @@ class CompiledStep:
             np.repeat(cache.tables(rows), counts, axis=0),
             _numbers(cache.keys),
             _numbers(cache.values),
+            np.array(asked),
         )
         return torch.from_numpy(logits)
 

@@ -21,8 +21,11 @@ _CACHE = cache_folder(Path(__file__).parent, "step")
 
 
 def kernel(**options: Any) -> Callable[[Any], Any]:
-    """``numba.njit`` with the shared cache."""
-    compiler = _njit(cache=True, error_model="numpy", **options)
+    """``numba.njit`` with the shared cache.
+
+    Other Python threads run meanwhile: a server sends what the last step wrote.
+    """
+    compiler = _njit(cache=True, error_model="numpy", nogil=True, **options)
     return lambda function: cached(compiler, function, _CACHE)
 
 

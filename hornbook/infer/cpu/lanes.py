@@ -9,11 +9,12 @@ one sequence is decoded or eight are.
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic as numba_intrinsic
-from numba.extending import models, register_model
+from numba.extending import models, overload, register_model
 
 intrinsic: Any = numba_intrinsic  # the function below writes LLVM instructions itself
 FLOATS, WORDS = 32, 32  # lanes of a vector of floats, and of 16-bit integers
@@ -122,6 +123,54 @@ def load_floats(typing, array, index):
 
 
 @intrinsic
+def load_row(typing, array, index):
+    """32 numbers from ``array[index]`` on, float32 or bfloat16 in their own order."""
+
+    def codegen(context, builder, signature, args):
+        array_type = signature.args[0]
+        if array_type.dtype == types.float32:
+            return _load(context, builder, array_type, *args, FLOAT32S.vector)
+        halves = _load(context, builder, array_type, *args, _vector("int16", FLOATS))
+        words = builder.zext(halves, ir.VectorType(INT32, FLOATS))
+        words = builder.shl(words, _constant(words.type, 16))
+        return builder.bitcast(words, FLOAT32S.vector)
+
+    return FLOAT32S(array, types.intp), codegen
+
+
+@intrinsic
+def store_floats(typing, array, index, value):
+    """Write 32 numbers to ``array[index]`` and on."""
+
+    def codegen(context, builder, signature, args):
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        place = builder.gep(data, [args[1]])
+        place = builder.bitcast(place, FLOAT32S.vector.as_pointer())
+        builder.store(args[2], place, align=4)
+        return context.get_dummy_value()
+
+    return types.none(array, types.intp, FLOAT32S), codegen
+
+
+@intrinsic
+def spread(typing, value):
+    """The same number in all 32 lanes."""
+
+    def codegen(context, builder, signature, args):
+        empty = ir.Constant(FLOAT32S.vector, ir.Undefined)
+        one = builder.insert_element(empty, args[0], INT32(0))
+        return _pick(builder, one, [0] * FLOATS)
+
+    return FLOAT32S(types.float32), codegen
+
+
+@intrinsic
+def plus(typing, a, b):
+    """``a + b``, lane by lane."""
+    return a(a, a), lambda context, builder, signature, args: builder.fadd(*args)
+
+
+@intrinsic
 def fetch(typing, array, index):
     """Ask for the memory ``AHEAD`` bytes beyond ``array[index]``; it need not exist.
 
@@ -159,6 +208,77 @@ def total(typing, a):
             low = _pick(builder, vector, range(count))
             high = _pick(builder, vector, range(count, 2 * count))
             vector = builder.fadd(low, high)
+        return builder.extract_element(vector, INT32(0))
+
+    return types.float32(a), codegen
+
+
+def _halves(builder, a, b, size):
+    """Of each ``size`` lanes of ``a`` and ``b`` the upper half added onto the lower."""
+    count = a.type.count
+    low = [i for i in range(2 * count) if i % size < size // 2]
+    parts = [
+        builder.shuffle_vector(
+            a, b, ir.Constant(ir.VectorType(INT32, count), [i + shift for i in low])
+        )
+        for shift in (0, size // 2)
+    ]
+    return builder.fadd(*parts)
+
+
+@intrinsic
+def store_totals(typing, array, index, a, b, c, d):
+    """Write :func:`total` of four vectors side by side, from ``array[index]`` on.
+
+    Bit by bit the same, in fewer instructions than one by one.
+    """
+
+    def codegen(context, builder, signature, args):
+        array, index, *vectors = args
+        half = FLOATS // 2
+        folded = [
+            builder.fadd(
+                _pick(builder, v, range(half)), _pick(builder, v, range(half, FLOATS))
+            )
+            for v in vectors
+        ]
+        first = _halves(builder, folded[0], folded[1], 16)
+        second = _halves(builder, folded[2], folded[3], 16)
+        four = _halves(builder, first, second, 8)  # four lanes of each are left
+        for size in (4, 2):
+            low = [i for i in range(four.type.count) if i % size < size // 2]
+            high = [i + size // 2 for i in low]
+            four = builder.fadd(_pick(builder, four, low), _pick(builder, four, high))
+        data = context.make_array(signature.args[0])(context, builder, array).data
+        place = builder.gep(data, [index])
+        place = builder.bitcast(place, four.type.as_pointer())
+        builder.store(four, place, align=4)
+        return context.get_dummy_value()
+
+    return types.none(array, types.intp, a, a, a, a), codegen
+
+
+def _max(builder, a, b):
+    """Where ``a`` is not a number, ``a``."""
+    return builder.select(builder.fcmp_ordered("<", a, b), b, a)
+
+
+@intrinsic
+def larger(typing, a, b):
+    """The larger of two, lane by lane."""
+    return a(a, a), lambda context, builder, signature, args: _max(builder, *args)
+
+
+@intrinsic
+def largest(typing, a):
+    """The largest of all lanes."""
+
+    def codegen(context, builder, signature, args):
+        vector, count = args[0], signature.args[0].count
+        while count > 1:
+            count //= 2
+            low = _pick(builder, vector, range(count))
+            vector = _max(builder, low, _pick(builder, vector, range(count, 2 * count)))
         return builder.extract_element(vector, INT32(0))
 
     return types.float32(a), codegen
@@ -260,3 +380,15 @@ def load_eight(typing, array, index):
 def times(typing, a, b):
     """``a * b``, lane by lane."""
     return a(a, a), lambda context, builder, signature, args: builder.fmul(*args)
+
+
+def widen(x):
+    """A stored number as float32. bfloat16 is a float32's upper half, kept as uint16."""
+    raise NotImplementedError("only for compiled code")
+
+
+@overload(widen, inline="always")
+def _widen(x):
+    if x == types.uint16:
+        return lambda x: np.uint32(np.uint32(x) << 16).view(np.float32)
+    return lambda x: x

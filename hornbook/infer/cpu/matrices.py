@@ -1,113 +1,22 @@
-"""Weight matrices as the compiled step reads them, and their products with activations.
+"""A weight matrix as the compiled step reads it: of numbers or of small integers.
 
-Three formats, each stacked over the layers, rows padded with zeros to a whole number of
-vectors: float32 or bfloat16 (:class:`Dense`), 8 and 4 bits (:class:`Bytes`,
-:class:`Nibbles`). The last two keep integers and one float16 scale for every 32 columns.
-
-Their products are sums of integers: activations become 16-bit integers first, by their
-largest value in the same 32 columns, which loses nothing that matters (one part in
-65,000). Eight groups of 32 are worked on side by side, so the integers are stored in the
-order in which they are read: see :func:`interleaved`.
+All layers' matrices of a kind are stacked. :func:`multiply` knows both: dense.py for
+float32 and bfloat16, integers.py for 8 and 4 bits.
 """
 
-from typing import NamedTuple
-
 import numpy as np
-from numba import prange
 from numba.extending import overload
 
-from hornbook.infer.cpu import lanes
-from hornbook.infer.cpu.jit import inner, kernel
-
-GROUP = 32  # columns that share a scale
-BLOCK = 8 * GROUP  # columns that are worked on side by side
-
-
-class Dense(NamedTuple):
-    """Plain numbers; bfloat16 is kept as uint16, in :func:`pairs`."""
-
-    values: np.ndarray  # (layers, outputs, inputs)
-
-
-class Bytes(NamedTuple):
-    """``weight = scale * code``, codes from -127 to 127."""
-
-    codes: np.ndarray  # (layers, outputs, inputs) int8, interleaved
-    scales: np.ndarray  # (layers, outputs, inputs / 32) uint16: float16
-
-
-class Nibbles(NamedTuple):
-    """``weight = scale * (code - 8)``, codes from 0 to 15, two to a byte."""
-
-    codes: np.ndarray  # (layers, outputs, inputs / 2) int8, interleaved
-    scales: np.ndarray  # (layers, outputs, inputs / 32) uint16: float16
-
+from hornbook.infer.cpu.dense import Dense, multiply_dense
+from hornbook.infer.cpu.integers import (
+    Bytes,
+    Nibbles,
+    multiply_bytes,
+    multiply_nibbles,
+    quantize,
+)
 
 Matrix = Dense | Bytes | Nibbles
-
-
-def interleaved(columns: np.ndarray) -> np.ndarray:
-    """Reorder the last axis, a multiple of 256 long, the way the kernels read it.
-
-    Of each block of eight groups: the first two columns of every group, then the next two
-    of every group, and so on. A vector of 16 sums then belongs to the eight groups twice.
-    """
-    shape = columns.shape
-    blocks = columns.reshape(*shape[:-1], -1, 8, GROUP // 2, 2)
-    return np.ascontiguousarray(blocks.swapaxes(-3, -2)).reshape(shape)
-
-
-def pairs(values: np.ndarray) -> np.ndarray:
-    """Of each 32 columns of bfloat16, the n-th beside the (16 + n)-th, as one number."""
-    blocks = values.reshape(*values.shape[:-1], -1, 2, lanes.FLOATS // 2)
-    return blocks.swapaxes(-2, -1).reshape(values.shape)
-
-
-def aligned(array: np.ndarray) -> np.ndarray:
-    """A copy that begins where a vector register's worth of memory does.
-
-    It is NumPy's own memory, for which the system is asked for large pages.
-    """
-    memory = np.empty(array.nbytes + 64, np.uint8)
-    start = -memory.ctypes.data % 64
-    copy = memory[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
-    copy[...] = array
-    return copy
-
-
-def bytes_matrix(codes: np.ndarray, scales: np.ndarray) -> Bytes:
-    """Pack codes (layers, outputs, inputs) int8 and scales (..., inputs / 32) float16."""
-    codes, scales = _whole_blocks(codes, scales)
-    return Bytes(aligned(interleaved(codes)), aligned(scales.view(np.uint16)))
-
-
-def nibbles_matrix(codes: np.ndarray, scales: np.ndarray) -> Nibbles:
-    """The same of 4-bit codes (layers, outputs, inputs) int8 from -8 to 7."""
-    codes, scales = _whole_blocks(codes, scales)
-    ordered = (interleaved(codes) + 8).astype(np.uint8)
-    pairs = ordered.reshape(*codes.shape[:-1], -1, 2, lanes.WORDS)
-    packed = pairs[..., 0, :] | (pairs[..., 1, :] << 4)
-    packed = packed.reshape(*codes.shape[:-1], -1).view(np.int8)
-    return Nibbles(aligned(packed), aligned(scales.view(np.uint16)))
-
-
-def dense_matrix(values: np.ndarray) -> Dense:
-    """Pack (layers, outputs, inputs) float32, or uint16 holding bfloat16."""
-    padded = _padded(values, lanes.FLOATS)
-    return Dense(aligned(pairs(padded) if values.dtype == np.uint16 else padded))
-
-
-def _whole_blocks(
-    codes: np.ndarray, scales: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    return _padded(codes, BLOCK), _padded(scales, BLOCK // GROUP)
-
-
-def _padded(array: np.ndarray, multiple: int) -> np.ndarray:
-    missing = -array.shape[-1] % multiple
-    if not missing:
-        return np.ascontiguousarray(array)
-    return np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, missing)])
 
 
 def multiply(
@@ -115,8 +24,8 @@ def multiply(
 ) -> None:
     """``out[s, i] = matrix[layer, i] . x[s]``, or added to ``out``; compiled code only.
 
-    ``x`` (sequences, at least inputs) float32. Threads share the rows of the matrix; a row
-    stays in the fastest cache for all sequences.
+    ``x`` (sequences, inputs) and ``out`` (sequences, outputs) float32. Threads share the
+    outputs.
     """
     raise NotImplementedError("only for compiled code")
 
@@ -124,161 +33,13 @@ def multiply(
 @overload(multiply, jit_options={"error_model": "numpy"}, strict=False)
 def _multiply(matrix, layer, x, out, add):
     if matrix.instance_class is Dense:
-        return lambda matrix, layer, x, out, add: _multiply_dense(
-            matrix.values[layer], _wide(x, matrix.values.shape[2]), out, add
+        return lambda matrix, layer, x, out, add: multiply_dense(
+            matrix.panels[layer], x, out, add
         )
-    product = _multiply_bytes if matrix.instance_class is Bytes else _multiply_nibbles
+    product = multiply_bytes if matrix.instance_class is Bytes else multiply_nibbles
 
     def integers(matrix, layer, x, out, add):
         words, steps, sums = quantize(x, matrix.scales.shape[2])
         product(matrix.codes[layer], matrix.scales[layer], words, steps, sums, out, add)
 
     return integers
-
-
-@inner()
-def _wide(x, width):
-    """``x`` with zeros up to ``width`` columns."""
-    if x.shape[1] == width:
-        return x
-    out = np.zeros((x.shape[0], width), np.float32)
-    out[:, : x.shape[1]] = x
-    return out
-
-
-@inner()
-def _dot(row, x):
-    sums = lanes.no_floats()
-    for j in range(0, row.shape[0], 32):
-        lanes.fetch(row, j)
-        sums = lanes.multiply_add(
-            lanes.load_floats(row, j), lanes.load_floats(x, j), sums
-        )
-    return lanes.total(sums)
-
-
-@inner()
-def _dot4(row, a, b, c, d):
-    """Four products with one row, which is read (and widened) once."""
-    p, q, r, s = (
-        lanes.no_floats(),
-        lanes.no_floats(),
-        lanes.no_floats(),
-        lanes.no_floats(),
-    )
-    for j in range(0, row.shape[0], 32):
-        lanes.fetch(row, j)
-        weights = lanes.load_floats(row, j)
-        p = lanes.multiply_add(weights, lanes.load_floats(a, j), p)
-        q = lanes.multiply_add(weights, lanes.load_floats(b, j), q)
-        r = lanes.multiply_add(weights, lanes.load_floats(c, j), r)
-        s = lanes.multiply_add(weights, lanes.load_floats(d, j), s)
-    return lanes.total(p), lanes.total(q), lanes.total(r), lanes.total(s)
-
-
-@kernel(parallel=True)
-def _multiply_dense(matrix, x, out, add):
-    fours = x.shape[0] // 4 * 4
-    for i in prange(matrix.shape[0]):
-        row = matrix[i]
-        for s in range(0, fours, 4):
-            a, b, c, d = _dot4(row, x[s], x[s + 1], x[s + 2], x[s + 3])
-            if add:
-                out[s, i] += a
-                out[s + 1, i] += b
-                out[s + 2, i] += c
-                out[s + 3, i] += d
-            else:
-                out[s, i], out[s + 1, i], out[s + 2, i], out[s + 3, i] = a, b, c, d
-        for s in range(fours, x.shape[0]):
-            a = _dot(row, x[s])
-            out[s, i] = out[s, i] + a if add else a
-
-
-@inner()
-def quantize(x, groups):
-    """16-bit integers of ``x`` (sequences, width), interleaved; steps; sums by group.
-
-    ``x = step * integer``; ``sums`` are those of the integers times their step. Both are
-    (sequences, groups) float32.
-    """
-    n, width = x.shape
-    words = np.zeros((n, groups * GROUP), np.int16)
-    steps = np.zeros((n, groups), np.float32)
-    sums = np.zeros((n, groups), np.float32)
-    for s in range(n):
-        for g in range(-(-width // GROUP)):
-            first, last = g * GROUP, min(width, (g + 1) * GROUP)
-            largest = np.float32(0)
-            for i in range(first, last):
-                largest = max(largest, abs(x[s, i]))
-            if largest == 0:
-                continue
-            step = largest / np.float32(32767)
-            inverse = np.float32(1) / step
-            start = g // 8 * BLOCK + g % 8 * 2  # see interleaved
-            count = np.int32(0)
-            for i in range(first, last):
-                word = np.int32(np.rint(x[s, i] * inverse))
-                at = i - first
-                words[s, start + at // 2 * 16 + at % 2] = word
-                count += word
-            steps[s, g] = step
-            sums[s, g] = np.float32(count) * step
-    return words, steps, sums
-
-
-@kernel(parallel=True)
-def _multiply_bytes(codes, scales, words, steps, sums, out, add):
-    for i in prange(codes.shape[0]):
-        row, scale = codes[i], scales[i]
-        for s in range(words.shape[0]):
-            result = _dot_bytes(row, scale, words[s], steps[s])
-            out[s, i] = out[s, i] + result if add else result
-
-
-@inner()
-def _dot_bytes(codes, scales, words, steps):
-    result = lanes.eight_zeros()
-    for block in range(0, codes.shape[0], 256):
-        sums = lanes.no_integers()
-        for j in range(block, block + 256, 32):
-            sums = lanes.add_pairs(
-                sums, lanes.load_words(codes, j), lanes.load_words(words, j)
-            )
-        g = block // 32
-        scale = lanes.times(lanes.load_eight(scales, g), lanes.load_eight(steps, g))
-        result = lanes.multiply_add(lanes.fold(sums), scale, result)
-    return lanes.total(result)
-
-
-@kernel(parallel=True)
-def _multiply_nibbles(codes, scales, words, steps, sums, out, add):
-    for i in prange(codes.shape[0]):
-        row, scale = codes[i], scales[i]
-        for s in range(words.shape[0]):
-            result = _dot_nibbles(row, scale, words[s], steps[s], sums[s])
-            out[s, i] = out[s, i] + result if add else result
-
-
-@inner()
-def _dot_nibbles(codes, scales, words, steps, offsets):
-    """Codes count from 0, so 8 times the activations' sum comes off again."""
-    result, excess = lanes.eight_zeros(), lanes.eight_zeros()
-    for block in range(0, codes.shape[0], 128):
-        sums = lanes.no_integers()
-        for j in range(block, block + 128, 32):
-            sums = lanes.add_pairs(
-                sums, lanes.load_low_nibbles(codes, j), lanes.load_words(words, 2 * j)
-            )
-            sums = lanes.add_pairs(
-                sums,
-                lanes.load_high_nibbles(codes, j),
-                lanes.load_words(words, 2 * j + 32),
-            )
-        g = block // 16
-        scale = lanes.load_eight(scales, g)
-        steps_scale = lanes.times(scale, lanes.load_eight(steps, g))
-        result = lanes.multiply_add(lanes.fold(sums), steps_scale, result)
-        excess = lanes.multiply_add(scale, lanes.load_eight(offsets, g), excess)
-    return lanes.total(result) - np.float32(8) * lanes.total(excess)

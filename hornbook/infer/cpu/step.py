@@ -16,6 +16,9 @@ import numpy as np
 from numba import prange, types
 from numba.extending import overload
 
+from hornbook.infer.cpu import lanes
+from hornbook.infer.cpu.attention import attend
+from hornbook.infer.cpu.exp import exp
 from hornbook.infer.cpu.jit import SUMS, inner, kernel
 from hornbook.infer.cpu.matrices import Matrix, multiply
 
@@ -50,13 +53,14 @@ class Shape(NamedTuple):
 
 
 @kernel()
-def step(w, shape, tokens, places, tables, keys, values):
-    """Logits (tokens, vocab) after each of ``tokens``.
+def step(w, shape, tokens, places, tables, keys, values, asked):
+    """Logits (asked, vocab) after some of ``tokens``.
 
     tokens  (tokens,): the new ones, of one or of many sequences
     places  (tokens,): where in its sequence each stands
     tables  (tokens, pages): in which page of the cache the sequence's tokens are
     keys    (layers, pages, kv heads, page size, d_head); values likewise
+    asked   after which of the tokens, by their numbers
     """
     n, d_model = tokens.shape[0], w.norm.shape[0]
     kv_heads, width = keys.shape[2], keys.shape[4]
@@ -70,7 +74,7 @@ def step(w, shape, tokens, places, tables, keys, values):
     eps = np.float32(shape.eps)
     for s in range(n):
         for i in range(d_model):
-            x[s, i] = widen(w.embedding[tokens[s], i])
+            x[s, i] = lanes.widen(w.embedding[tokens[s], i])
     for layer in range(w.attention_norm.shape[0]):
         normalise_all(x, w.attention_norm[layer], eps, normed)
         multiply(w.query_key_value, layer, normed, flat_heads, False)
@@ -92,9 +96,10 @@ def step(w, shape, tokens, places, tables, keys, values):
         else:
             relu2(wide, within)
         multiply(w.down, layer, within, x, True)
-    normalise_all(x, w.norm, eps, normed)
-    logits = np.empty((n, shape.vocab_size), np.float32)
-    multiply(w.head, 0, normed, logits, False)
+    last = np.empty((len(asked), d_model), np.float32)
+    normalise_all(x[asked], w.norm, eps, last)
+    logits = np.empty((len(asked), shape.vocab_size), np.float32)
+    multiply(w.head, 0, last, logits, False)
     return logits
 
 
@@ -126,18 +131,6 @@ def place(w, layer, eps, heads, places, tables, keys, values):
             store(heads[s, n_heads + kv_heads + h], values[page, h, slot])
 
 
-def widen(x):
-    """A stored number as float32. bfloat16 is a float32's upper half, kept as uint16."""
-    raise NotImplementedError("only for compiled code")
-
-
-@overload(widen, inline="always")
-def _widen(x):
-    if x == types.uint16:
-        return lambda x: np.uint32(np.uint32(x) << 16).view(np.float32)
-    return lambda x: x
-
-
 def store(x, out):
     """``out = x``, in float32 or rounded to bfloat16 (to even, as PyTorch does)."""
     raise NotImplementedError("only for compiled code")
@@ -166,7 +159,7 @@ def dot(a, b):
     """The product of two vectors; ``a`` may be in bfloat16."""
     total = np.float32(0)
     for i in range(b.shape[0]):
-        total += widen(a[i]) * b[i]
+        total += lanes.widen(a[i]) * b[i]
     return total
 
 
@@ -189,45 +182,13 @@ def rotate(x, cos, sin):
 
 
 @kernel(parallel=True, fastmath=SUMS)
-def attend(query, keys, values, places, tables, window, out):
-    """Attention of each new token over what its sequence's pages hold, itself included.
-
-    query   (tokens, at least heads, d_head); whole, as a slice of it would be read slowly
-    keys    (pages, kv heads, page size, d_head), values likewise
-    window  how many tokens are seen, the newest; 0 for all
-    out     (tokens, heads, d_head)
-    """
-    n_heads, width = out.shape[1], out.shape[2]
-    page_size, group = keys.shape[2], n_heads // keys.shape[1]
-    scale = np.float32(1) / np.sqrt(np.float32(width))
-    for task in prange(query.shape[0] * n_heads):
-        s, head = task // n_heads, task % n_heads
-        last, kv_head = places[s] + 1, head // group
-        first = max(0, last - window) if window else 0
-        scores = np.empty(last, np.float32)
-        highest = np.float32(-np.inf)
-        for t in range(first, last):
-            key = keys[tables[s, t // page_size], kv_head, t % page_size]
-            scores[t] = dot(key, query[s, head]) * scale
-            highest = max(highest, scores[t])
-        total, mixed = np.float32(0), np.zeros(width, np.float32)
-        for t in range(first, last):
-            share = np.exp(scores[t] - highest)
-            total += share
-            value = values[tables[s, t // page_size], kv_head, t % page_size]
-            for i in range(width):
-                mixed[i] += share * widen(value[i])
-        out[s, head] = mixed / total
-
-
-@kernel(parallel=True, fastmath=SUMS)
 def swiglu(x, out):
     """``silu(gate) * up``, where ``x`` (tokens, 2 * width) holds both."""
     width = out.shape[1]
     for s in range(x.shape[0]):
         for i in prange(width):
             gate, up = x[s, i], x[s, width + i]
-            out[s, i] = gate / (np.float32(1) + np.exp(-gate)) * up
+            out[s, i] = gate / (np.float32(1) + exp(-gate)) * up
 
 
 @inner(fastmath=SUMS)
