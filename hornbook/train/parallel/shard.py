@@ -1,0 +1,62 @@
+"""Copies and shards: each rank sees other rows, and keeps a part of every weight (FSDP2).
+
+With ``shard`` 1 every rank keeps all weights and the gradients are added up (data
+parallelism); with more, weights, gradients and optimizer are split, and gathered block by
+block when they are needed (ZeRO-3, Rajbhandari et al. 2020, arXiv 1910.02054; FSDP, Zhao
+et al. 2023, arXiv 2304.11277). Both at once is the hybrid: shards within ``shard`` ranks,
+copies across ``data``. Context and expert ranks share the work of the other weights, too.
+
+Gradients are added up, not averaged: the step divides the loss by the whole batch's weight
+already, so that uneven shares come out exactly.
+"""
+
+import torch
+from torch import nn
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import (
+    FSDPModule,
+    MixedPrecisionPolicy,
+    fully_shard,
+    register_fsdp_forward_method,
+)
+
+from hornbook.train.parallel.ranks import Ranks
+
+
+def shard(model: nn.Module, ranks: Ranks, precision: torch.dtype) -> None:
+    """Split ``model`` in place, block by block; ``precision`` is that of its products."""
+    config = ranks.config
+    policy = MixedPrecisionPolicy(cast_forward_inputs=False)
+    if precision != torch.float32:
+        policy = MixedPrecisionPolicy(precision, torch.float32, None, False)
+    dense = _mesh(ranks, "expert", "shard", "context")
+    routed = _mesh(ranks, "shard", "context")
+
+    def split(module: nn.Module, mesh: DeviceMesh, keep: bool) -> None:
+        fully_shard(module, mesh=mesh, reshard_after_forward=not keep, mp_policy=policy)
+        assert isinstance(module, FSDPModule)
+        module.set_gradient_divide_factor(1.0)
+        module.set_force_sum_reduction_for_comms(True)
+
+    for block in model.blocks:  # type: ignore[union-attr]
+        if config.expert > 1:
+            split(block.feed_forward.experts, routed, not config.reshard)  # type: ignore
+        split(block, dense, not config.reshard)
+    split(model, dense, True)
+    for method in ("hidden", "unembed"):  # objectives call these by name
+        register_fsdp_forward_method(model, method)
+
+
+def needs_sharding(ranks: Ranks) -> bool:
+    """Whether gradients must be added up, or weights are split, over any axis."""
+    axes = ("data", "expert", "shard", "context")
+    return any(getattr(ranks.config, axis) > 1 for axis in axes)
+
+
+def _mesh(ranks: Ranks, *axes: str) -> DeviceMesh:
+    """Copies along ``data``, shards along the joined ``axes``."""
+    if ranks.config.data == 1:
+        return ranks.joined(*axes)
+    name = "_".join(axis for axis in ranks.mesh.mesh_dim_names or () if axis in axes)
+    ranks.joined(*axes)
+    return ranks.mesh["data", name]
