@@ -1,5 +1,6 @@
 """What a cluster's commands need of a recipe: that it fits, and a share of a stage."""
 
+import contextlib
 import re
 import time
 from pathlib import Path
@@ -60,11 +61,8 @@ def do_share(recipe: Recipe, stage: str, share: str, runs: Path) -> str:
         begin(plan, run)
     else:
         _wait_for(partial, plan.fingerprint)
-    with units.share(number, shares) as done:
-        try:
-            plan.stage.work(Task(recipe, partial, run))
-        except units.ShareDone:
-            pass
+    with units.share(number, shares) as done, contextlib.suppress(units.ShareDone):
+        plan.stage.work(Task(recipe, partial, run))
     return f"{stage}: share {share} is done, {done.count} units."
 
 

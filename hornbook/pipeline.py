@@ -151,9 +151,7 @@ def begin(plan: Plan, run: Path) -> dict[str, Any]:
             "starts": 0,
             "settings": plan.basis["settings"],
         }
-    write_json(
-        partial / "intent.json", {**earlier, "starts": earlier["starts"] + 1}
-    )
+    write_json(partial / "intent.json", {**earlier, "starts": earlier["starts"] + 1})
     return earlier
 
 

@@ -52,9 +52,7 @@ class Recipe(Settings, frozen=True):
     seed: int = 1
     start: str = ""  # a model directory to go on from: its weights and tokenizer
     tokenizer: TokenizerConfig = TokenizerConfig()
-    parallel: ParallelConfig | None = (
-        None  # how pretraining is shared out
-    )
+    parallel: ParallelConfig | None = None  # how pretraining is shared out
     sft: SFTConfig | None = None
     dpo: DPOConfig | None = None
     reward: RewardConfig | None = None

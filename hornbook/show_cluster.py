@@ -32,7 +32,9 @@ def rows(outlook: ClusterOutlook) -> Table:
     def row(name: str, text: str) -> None:
         shown.add_row(name, Text(text))
 
-    axes = ", ".join(f"{a} {getattr(layout, a)}" for a in AXES if getattr(layout, a) > 1)
+    axes = ", ".join(
+        f"{a} {getattr(layout, a)}" for a in AXES if getattr(layout, a) > 1
+    )
     row("on", f"{outlook.gpus} x {outlook.cluster.gpu.name}, 8 in a node")
     row("parallel", f"{axes or 'nothing to share'} ({outlook.why})")
     if outlook.recompute:
@@ -50,7 +52,9 @@ def rows(outlook: ClusterOutlook) -> Table:
     if step.bubble:
         row("bubble", f"{step.bubble:.1%} of the time")
     each = step.tokens_per_second / outlook.gpus
-    row("speed", f"{short_number(step.tokens_per_second)} tokens/s, {each:,.0f} per GPU")
+    row(
+        "speed", f"{short_number(step.tokens_per_second)} tokens/s, {each:,.0f} per GPU"
+    )
     row("MFU", f"{step.mfu:.1%}")
     row("time", f"{outlook.days:,.1f} days")
     row("energy", f"{outlook.kwh / 1000:,.0f} MWh")

@@ -190,7 +190,7 @@ def run_training(
     bytes_per_token: float = 0.0,
     alarm: Alarm | None = None,
     together: Callable[..., dict[str, float]] | None = None,
-    finish: Callable[[Path, Path], None] = Path.rename,
+    finish: Callable[[Path, Path], Any] = Path.rename,
 ) -> dict[str, Any]:
     """Run the loop below ``task.out`` and leave the result as ``task.out/model``.
 

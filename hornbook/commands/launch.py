@@ -56,7 +56,9 @@ def launch(recipe: str, system: str, submit: bool, out: Path, **options: Any) ->
 @click.command()
 @click.argument("recipe")
 @click.option("--stage", required=True, help="extract, filter or split.")
-@click.option("--share", required=True, metavar="I/N", help="Every N-th unit from I on.")
+@click.option(
+    "--share", required=True, metavar="I/N", help="Every N-th unit from I on."
+)
 @click.option(
     "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True
 )

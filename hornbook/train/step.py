@@ -16,9 +16,10 @@ from hornbook.train.guard import Guard
 from hornbook.train.memory import explained
 from hornbook.train.objective import Loss, Objective
 from hornbook.train.optim import set_rate
+from hornbook.train.parts import local
 from hornbook.train.scaler import LossScaler
 from hornbook.train.schedule import rate
-from hornbook.train.team import Alone, Passes, local
+from hornbook.train.team import Alone, Passes
 
 
 @dataclass

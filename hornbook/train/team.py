@@ -93,9 +93,3 @@ class Alone:
     def judging(self) -> AbstractContextManager[None]:
         """The context in which losses are computed, and their gradients."""
         return nullcontext()
-
-
-def local(tensor: Tensor) -> Tensor:
-    """What this process holds of ``tensor``."""
-    part = getattr(tensor, "to_local", None)
-    return tensor if part is None else part()

@@ -71,7 +71,9 @@ def texts(tmp_path_factory) -> Path:
         text = path.read_text(errors="replace")
         (folder / path.name).write_text(text)
         if number % 3 == 0:
-            (folder / f"copy_{path.name}").write_text(text.replace("return", "yield", 2))
+            (folder / f"copy_{path.name}").write_text(
+                text.replace("return", "yield", 2)
+            )
     return folder
 
 
@@ -80,7 +82,11 @@ def curate(texts: Path, out: Path, kind: str) -> str:
     script.write_text(CURATION)
     done = subprocess.run(
         [sys.executable, str(script), str(texts), str(out), kind],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+        },
         capture_output=True,
         text=True,
         timeout=600,

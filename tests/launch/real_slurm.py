@@ -50,7 +50,9 @@ def missing() -> str:
     """Why no Slurm can be started here; empty when one can."""
     lacking = [name for name in NEEDED if _find(name) is None]
     if lacking:
-        return f"Slurm is not installed ({', '.join(lacking)}): apt-get install slurm-wlm"
+        return (
+            f"Slurm is not installed ({', '.join(lacking)}): apt-get install slurm-wlm"
+        )
     return "" if os.geteuid() == 0 else "slurmd needs root"
 
 

@@ -26,7 +26,14 @@ def test_every_file_opens_with_what_it_is(system, job):
         assert text.endswith("\n")
 
 
-@pytest.mark.parametrize(("system", "name"), [("torchrun", "torchrun.sh"), ("slurm", "train.sbatch"), ("slurm", "units.sbatch")])  # fmt: skip
+SCRIPTS = [
+    ("torchrun", "torchrun.sh"),
+    ("slurm", "train.sbatch"),
+    ("slurm", "units.sbatch"),
+]
+
+
+@pytest.mark.parametrize(("system", "name"), SCRIPTS)
 def test_scripts_are_bash(system, name):
     text = render(JOB, system)[name]
     subprocess.run(["bash", "-n"], input=text, text=True, check=True)

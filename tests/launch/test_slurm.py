@@ -43,9 +43,9 @@ def state(environment, job: str) -> dict[str, str]:
 def started_again(environment, job: str, times: int) -> bool:
     """Whether the job runs for the so-manieth time; a requeued one needn't wait its turn."""
     now = state(environment, job)
-    if now["JobState"] == "PENDING" and int(now["Restarts"]) == times:
-        if now["Reason"] == "BeginTime":
-            ask(environment, "scontrol", "update", f"job={job}", "StartTime=now")
+    delayed = now["JobState"] == "PENDING" and now["Reason"] == "BeginTime"
+    if delayed and int(now["Restarts"]) == times:
+        ask(environment, "scontrol", "update", f"job={job}", "StartTime=now")
     return now["JobState"] == "RUNNING" and int(now["Restarts"]) == times
 
 
@@ -102,8 +102,10 @@ def test_a_job_told_to_stop_and_then_killed_ends_with_the_losses_of_one_left_alo
     assert told.count("back into the queue") == 2
     alone = CliRunner().invoke(
         cli.commands,
-        ["run", str(small_recipe), "--runs", str(tmp_path / "alone"), *sets]
-        + ["--until", "pretrain"],
+        [
+            *("run", str(small_recipe), "--runs", str(tmp_path / "alone"), *sets),
+            *("--until", "pretrain"),
+        ],
     )
     assert alone.exit_code == 0, alone.exception
     expected = losses(tmp_path / "alone")

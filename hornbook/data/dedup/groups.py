@@ -43,7 +43,9 @@ def find_groups(keys: Iterable[np.ndarray], eligible: np.ndarray) -> Groups:
     bits = max(int(len(documents) // PART).bit_length(), 1)
     search = Search(documents, bits)
     bands = map(search, keys)
-    if on_cluster():  # one task for each band, which reads its keys from the shared file
+    if (
+        on_cluster()
+    ):  # one task for each band, which reads its keys from the shared file
         from hornbook.data.cluster import cluster_map
 
         bands = cluster_map(partial(search_fresh, documents, bits), map(_place, keys))

@@ -85,7 +85,9 @@ def _read_sets(reader: Reader, places: np.ndarray, sets: ShingleSets) -> None:
         for some in np.split(in_file, np.flatnonzero(np.diff(batch)) + 1):
             if len(some):
                 texts, offsets, _ = reader.at(file, places[some])
-                sets.add(some, *flat_sets(texts, offsets, np.arange(len(some)), sets.ngram))
+                sets.add(
+                    some, *flat_sets(texts, offsets, np.arange(len(some)), sets.ngram)
+                )
 
 
 def _copy(source: Path, target: Path, places: np.ndarray) -> None:

@@ -79,7 +79,9 @@ def forecast(
     for axis in AXES:
         gpus *= getattr(layout, axis)
     tokens = train.batch * model.context_length
-    pieces = n_pieces(-(-train.batch // copies(layout)), train.micro_batch, layout.pipeline)
+    pieces = n_pieces(
+        -(-train.batch // copies(layout)), train.micro_batch, layout.pipeline
+    )
     stages = layout.pipeline * (2 if layout.schedule == "interleaved" else 1)
     bubble = (layout.pipeline - 1) / (pieces * stages / layout.pipeline)
     memory = _memory(model, train, layout, pieces, recompute)

@@ -135,7 +135,7 @@ class Pipeline:
         run = runner.step if torch.is_grad_enabled() else runner.eval
         ends = {"target": targets, "losses": []} if self.last is not None else {}
         run(*((tokens,) if self.is_first else ()), **ends, **rest)
-        return found
+        return found[-len(pieces) :]  # the first step tries one to learn the shapes
 
     def _runner(self, pieces: int, shape: tuple[int, ...]) -> Any:
         """The schedule for so many pieces; stages fix the shape of what they exchange."""

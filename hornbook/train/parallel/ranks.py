@@ -26,8 +26,9 @@ from hornbook.train.parallel.context import columns
 from hornbook.train.parallel.layout import AXES, ROWS, check, copies, n_pieces
 from hornbook.train.parallel.lost import explained, remember_collectives
 from hornbook.train.parallel.started import rank, told
+from hornbook.train.parts import local
 from hornbook.train.saves import Saves
-from hornbook.train.team import Alone, Passes, local
+from hornbook.train.team import Alone, Passes
 
 
 class Ranks(Alone):
@@ -209,10 +210,10 @@ def settled(parameter: nn.Parameter) -> Tensor:
     """
     gradient = parameter.grad
     assert gradient is not None
-    if isinstance(gradient, DTensor) and isinstance(parameter, DTensor):
-        if gradient.placements != parameter.placements:
-            gradient = gradient.redistribute(placements=parameter.placements)
-            parameter.grad = gradient
+    both = isinstance(gradient, DTensor) and isinstance(parameter, DTensor)
+    if both and gradient.placements != parameter.placements:
+        gradient = gradient.redistribute(placements=parameter.placements)
+        parameter.grad = gradient
     return gradient
 
 

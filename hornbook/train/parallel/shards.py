@@ -14,7 +14,6 @@ Without a process group, the same functions serve one process.
 """
 
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -25,11 +24,10 @@ from torch.distributed.checkpoint import (
     HuggingFaceStorageReader,
     HuggingFaceStorageWriter,
 )
-from torch.distributed.tensor import DTensor
-from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
 from torch.optim import Optimizer
 
 from hornbook.model.huggingface import load_model
+from hornbook.train.parts import local, own_part
 
 FOLDER = "shards"
 
@@ -113,7 +111,7 @@ def _read_plain(
     whole = load_model(checkpoint).state_dict()
     named = dict(model.named_parameters())
     for name, parameter in named.items():
-        part_of(parameter).copy_(whole[name][slices(parameter)])
+        local(parameter.detach()).copy_(whole[name][own_part(parameter)])
     with safe_open(checkpoint / "optimizer.safetensors", "pt") as file:
         for path in file.keys():  # noqa: SIM118
             name, _, key = path.rpartition("/")
@@ -122,22 +120,6 @@ def _read_plain(
             stored = file.get_slice(path)
             scalar = not stored.get_shape()
             state = _state_like(named[name], scalar)
-            value = file.get_tensor(path) if scalar else stored[slices(named[name])]
-            part_of(state).copy_(value)
+            value = file.get_tensor(path) if scalar else stored[own_part(named[name])]
+            local(state).copy_(value)
             _owner(optimizers, named[name]).state[named[name]][key] = state
-
-
-def slices(tensor: Tensor) -> tuple[slice, ...]:
-    """Which part of the whole tensor this rank holds."""
-    if not isinstance(tensor, DTensor):
-        return tuple(slice(0, size) for size in tensor.shape)
-    shape, offset = compute_local_shape_and_global_offset(
-        tensor.shape, tensor.device_mesh, tensor.placements
-    )
-    return tuple(slice(o, o + n) for o, n in zip(offset, shape, strict=True))
-
-
-def part_of(tensor: Tensor) -> Tensor:
-    """What this rank holds, as a plain tensor that shares its memory."""
-    plain: Any = tensor.detach()
-    return plain.to_local() if isinstance(plain, DTensor) else plain

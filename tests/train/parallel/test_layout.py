@@ -75,7 +75,7 @@ def test_auto_copies_what_fits_shards_what_does_not_and_says_so():
     train = msgspec.structs.replace(TRAIN, recompute=True)
     layout, _ = chosen(ParallelConfig(auto=True), LLAMA, train, 8, 80e9)
     assert layout.shard * layout.tensor * layout.pipeline > 1
-    with pytest.raises(UserError, match="None of .* ways .* the nearest needs"):
+    with pytest.raises(UserError, match=r"None of .* ways .* the nearest needs"):
         chosen(ParallelConfig(auto=True), LLAMA, TRAIN, 8, 8e9)
 
 
@@ -87,9 +87,7 @@ PUBLISHED = {8: (6667, 77.0), 128: (6514, 62.0)}  # GPUs -> tokens/s per GPU, Gi
 def test_the_forecast_is_within_15_percent_of_published_measurements(gpus):
     cluster = Cluster(dataclasses.replace(GPUS["h100"], memory=96e9))
     train = msgspec.structs.replace(TRAIN, batch=2 * gpus)
-    step = forecast(
-        LLAMA, train, ParallelConfig(data=1, shard=gpus), cluster, "half"
-    )
+    step = forecast(LLAMA, train, ParallelConfig(data=1, shard=gpus), cluster, "half")
     speed, memory = PUBLISHED[gpus]
     assert step.tokens_per_second / gpus == pytest.approx(speed, rel=0.15)
     assert step.total_memory / 2**30 == pytest.approx(memory, rel=0.15)

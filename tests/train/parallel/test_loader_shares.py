@@ -1,5 +1,6 @@
 """Each rank reads its rows of the one global batch, and no more memory for more text."""
 
+import itertools
 import tracemalloc
 
 import numpy as np
@@ -80,7 +81,7 @@ def test_the_shares_of_all_ranks_are_the_global_batch_in_order(tmp_path):
         for step in (0, 7):
             whole = batches(step)
             for edges in ([0, 5, 10], [0, 3, 6, 10]):
-                spans = [slice(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+                spans = [slice(a, b) for a, b in itertools.pairwise(edges)]
                 parts = [batches.part(step, span) for span in spans]
                 assert torch.equal(torch.cat([p.tokens for p in parts]), whole.tokens)
                 assert torch.equal(torch.cat([p.targets for p in parts]), whole.targets)

@@ -70,7 +70,7 @@ def prepared(small_recipe, tmp_path_factory) -> Path:
     process = start_command(
         "run", str(small_recipe), "--runs", str(runs), "--until", "shards"
     )
-    out, error = process.communicate(timeout=600)
+    _out, error = process.communicate(timeout=600)
     assert process.returncode == 0, error
     return runs
 
@@ -90,9 +90,10 @@ def undisturbed(prepared, small_recipe, tmp_path_factory) -> list[dict]:
     out, _ = process.communicate(timeout=600)
     assert process.returncode == 0, out[-3000:]
     assert (runs / "small" / "pretrain" / "model" / "config.json").exists()
-    assert "validation_loss" in read_metrics(
-        runs / "small" / "pretrain" / "metrics.jsonl"
-    )[-1]
+    assert (
+        "validation_loss"
+        in read_metrics(runs / "small" / "pretrain" / "metrics.jsonl")[-1]
+    )
     return diary(runs)
 
 
@@ -185,6 +186,6 @@ def test_a_rank_that_hangs_is_noticed_and_the_collectives_are_kept(tmp_path):
     assert "hung" in told
     record = json.loads((tmp_path / "flight-recorder" / "rank-0.json").read_text())
     assert any("all_reduce" in entry["profiling_name"] for entry in record["entries"])
-    assert "all_reduce" in (
-        tmp_path / "flight-recorder" / "rank-0.stacks.txt"
-    ).read_text()
+    assert (
+        "all_reduce" in (tmp_path / "flight-recorder" / "rank-0.stacks.txt").read_text()
+    )
