@@ -5,6 +5,7 @@ the recipe as it would alone; before a stage in which all take part it tells the
 wait for nothing else. The run directory must be one that all can reach.
 """
 
+import os
 import sys
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import torch
+import torch.distributed as dist
 from rich.text import Text
 
 from hornbook.core.errors import UserError
@@ -53,8 +56,7 @@ class Crew:
         return self.store.get(stage).decode()
 
     def led(self, stage: Stage) -> Stage:
-        """``stage`` with the other processes told to join it."""
-
+        """``stage``, and when it is a shared one the others are told to join it."""
         if not stage.joint:
             return stage
 
@@ -83,8 +85,6 @@ def assemble(recipe: Recipe, device: str) -> Crew:
     """
     config = recipe.parallel or ParallelConfig()
     where, store = join(device, config.timeout)
-    import torch.distributed as dist
-
     try:
         shape, train = shape_of(recipe), recipe.pretrain
         processes = dist.get_world_size()
@@ -105,10 +105,6 @@ def assemble(recipe: Recipe, device: str) -> Crew:
 
 def memory_of(device: Any) -> float:
     """Bytes that ``device`` has for this process."""
-    import os
-
-    import torch
-
     if device.type == "cuda":
         return float(torch.cuda.get_device_properties(device).total_memory)
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))

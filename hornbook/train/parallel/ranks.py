@@ -45,7 +45,7 @@ class Ranks(Alone):
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
         self.first = self.rank == 0
         self._shares = self.joined(*ROWS, "context").get_group()
-        self._whole_rows = 1.0
+        self._rows = 1  # of the whole batch, of which a share was taken last
         self.numbers: tuple[str, ...] = ()
 
     def take(
@@ -108,7 +108,7 @@ class Ranks(Alone):
             whole = batches(number)
             rows, count = self.rows(whole.size), whole.size
             mine = whole.map(lambda t: t[rows])
-        self._whole_rows = count / max(mine.size, 1)
+        self._rows = count
         return self.tokens_of(mine)
 
     def tokens_of(self, batch: Any) -> Any:
@@ -121,7 +121,7 @@ class Ranks(Alone):
 
     def pieces(self, batch: Any, micro_batch: int) -> list[Any]:
         """As many pieces on every rank, whatever its share: all take part in each."""
-        most = -(-round(batch.size * self._whole_rows) // copies(self.config))
+        most = -(-self._rows // copies(self.config))
         count = n_pieces(most, micro_batch, self.config.pipeline)
         edges = [n * batch.size // count for n in range(count + 1)]
         spans = [slice(a, b) for a, b in pairwise(edges)]
@@ -129,7 +129,8 @@ class Ranks(Alone):
 
     def tokens(self, batch: TensorBatch) -> int:
         """How many tokens the whole batch has."""
-        return round(batch.n_tokens * self._whole_rows * self.config.context)
+        per_row = batch.n_tokens // batch.size * self.config.context
+        return self._rows * per_row
 
     def total(self, values: list[float]) -> list[float]:
         """``values`` added up over the shares of a batch."""

@@ -36,7 +36,7 @@ def _enter(rank, function, ranks, port, folder, arguments) -> None:
     }
     from hornbook.train.parallel.ranks import join, leave
 
-    join("cpu", 120.0)
+    join("cpu", 1800.0)  # a busy machine is not a hung one
     try:
         found = function(rank, *arguments)
     except BaseException:
