@@ -10,6 +10,8 @@ Gradients are added up, not averaged: the step divides the loss by the whole bat
 already, so that uneven shares come out exactly.
 """
 
+import warnings
+
 import torch
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
@@ -59,4 +61,6 @@ def _mesh(ranks: Ranks, *axes: str) -> DeviceMesh:
         return ranks.joined(*axes)
     name = "_".join(axis for axis in ranks.mesh.mesh_dim_names or () if axis in axes)
     ranks.joined(*axes)
-    return ranks.mesh["data", name]
+    with warnings.catch_warnings():  # nothing else makes a mesh of both yet
+        warnings.filterwarnings("ignore", "Slicing a flattened dim")
+        return ranks.mesh["data", name]

@@ -13,6 +13,7 @@ asks for the slices it needs, whoever wrote them:
 Without a process group, the same functions serve one process.
 """
 
+import warnings
 from pathlib import Path
 
 import torch
@@ -78,14 +79,19 @@ def read(checkpoint: Path, model: nn.Module, optimizers: list[Optimizer]) -> Non
 
 def load(wanted: dict[str, Tensor], checkpoint: Path) -> None:
     """Fill the tensors ``wanted`` from the shards of ``checkpoint``, in place."""
+    if not dist.is_initialized():
+        load_alone(wanted, checkpoint)
+        return
     source = HuggingFaceStorageReader(str(checkpoint / FOLDER))
-    dcp.load(wanted, storage_reader=source, no_dist=not dist.is_initialized())
+    dcp.load(wanted, storage_reader=source)
 
 
 def load_alone(wanted: dict[str, Tensor], checkpoint: Path) -> None:
     """:func:`load`, without asking the other ranks."""
     source = HuggingFaceStorageReader(str(checkpoint / FOLDER))
-    dcp.load(wanted, storage_reader=source, no_dist=True)
+    with warnings.catch_warnings():  # that it is alone is what was asked for
+        warnings.filterwarnings("ignore", "torch.distributed is disabled")
+        dcp.load(wanted, storage_reader=source, no_dist=True)
 
 
 def _state_like(parameter: Tensor, scalar: bool) -> Tensor:

@@ -26,7 +26,7 @@ class Stop(BaseException):
 
 def run(ranks, directory: Path, stop: int = 99) -> None:
     directory.mkdir(exist_ok=True)
-    made = cases.model(SHAPE).float()
+    made = cases.model(SHAPE)
 
     def batches(step):
         if step == stop:
