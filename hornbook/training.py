@@ -6,6 +6,7 @@ is a model, an objective and a batch source; everything else is in ``train/loop.
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,12 +54,16 @@ def pretrain(task: Task) -> dict[str, Any]:
     held_out = Shards.open(task.input("shards") / "validation")
     steps = recipe.pretrain.steps
     batches = pretrain_batches(shards, recipe.data, length, rows, steps, recipe.seed)
+    team = task.team
     backend = choose_backend(recipe.pretrain, task.device)
     torch.manual_seed(recipe.seed)
     start = Path(recipe.start) if recipe.start else None
-    model = start_model(start, config) if start else Transformer(config)
+    if start and (team is None or team.first):
+        model = start_model(start, config)
+    else:
+        with team.making() if team else nullcontext():
+            model = Transformer(config)
 
-    team = task.team
     together = validate = None
     if team is None:
         validate = validator(

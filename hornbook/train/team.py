@@ -47,6 +47,10 @@ class Alone:
             recompute_blocks(getattr(model, "body", model))
         return model, backend.compiled(objective), None
 
+    def making(self) -> AbstractContextManager[object]:
+        """The context in which the model is made."""
+        return nullcontext()
+
     def saves(self, *about: Any) -> Saves:
         """What writes and reads the run's checkpoints; ``about`` as :class:`Saves`."""
         return Saves(*about)

@@ -25,6 +25,7 @@ from hornbook.train.parallel.config import ParallelConfig
 from hornbook.train.parallel.context import columns
 from hornbook.train.parallel.layout import AXES, ROWS, check, copies, n_pieces
 from hornbook.train.parallel.lost import explained, remember_collectives
+from hornbook.train.parallel.start import emptied, filled, without_numbers
 from hornbook.train.parallel.started import rank, told
 from hornbook.train.parts import local
 from hornbook.train.saves import Saves
@@ -59,11 +60,16 @@ class Ranks(Alone):
         from hornbook.train.parallel.apply import share_out
 
         check(self.config, model.config, config)  # type: ignore[arg-type]
-        model.to(backend.device)
+        numbers = emptied(model)
         backend.convert(model)
         self.numbers = ("nats",) if config.z_loss else ()
         part, passes = share_out(model, self, config, backend)  # type: ignore[arg-type]
+        filled(part, numbers, backend.device)
         return part, objective, passes
+
+    def making(self) -> AbstractContextManager[object]:
+        """The context in which a model is made: with numbers on the first rank only."""
+        return without_numbers(self.first)
 
     def saves(self, *about: Any) -> Saves:
         """Checkpoints that all ranks write and read together."""
