@@ -66,7 +66,10 @@ def test_a_job_told_to_stop_and_then_killed_ends_with_the_losses_of_one_left_alo
     small_recipe, tmp_path
 ):
     runs = tmp_path / "runs"
-    options = ("pretrain.steps=60", "pretrain.precision=float32")
+    options = (
+        *("pretrain.steps=60", "pretrain.precision=float32"),
+        *("pretrain.optimizer=adamw", "pretrain.learning_rate=1e-3"),
+    )
     sets = [part for key in options for part in ("--set", key)]
     made = CliRunner().invoke(
         cli.commands,
@@ -109,5 +112,5 @@ def test_a_job_told_to_stop_and_then_killed_ends_with_the_losses_of_one_left_alo
     )
     assert alone.exit_code == 0, alone.exception
     expected = losses(tmp_path / "alone")
-    assert losses(runs) == pytest.approx(expected, rel=1e-4)
+    assert losses(runs) == pytest.approx(expected, rel=1e-3)
     assert list(losses(runs)) == list(range(1, 61))

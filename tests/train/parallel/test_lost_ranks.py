@@ -16,7 +16,11 @@ from hornbook.train.metrics import read_metrics
 from tests.conftest import ROOT, start_command
 from tests.train.parallel.spawn import spawn
 
-STEPS = ("--set", "pretrain.steps=40", "--set", "pretrain.precision=float32")
+SETTINGS = (
+    *("pretrain.steps=40", "pretrain.precision=float32"),
+    *("pretrain.optimizer=adamw", "pretrain.learning_rate=1e-3"),
+)
+STEPS = tuple(part for setting in SETTINGS for part in ("--set", setting))
 
 
 def torchrun(*arguments: str, processes: int = 2, restarts: int = 0):
@@ -136,7 +140,7 @@ def test_without_restarts_it_ends_with_a_sentence_and_one_process_goes_on(
     _, error = alone.communicate(timeout=600)
     assert alone.returncode == 0, error
     assert [r["loss"] for r in diary(runs)] == pytest.approx(
-        [r["loss"] for r in undisturbed], rel=1e-4
+        [r["loss"] for r in undisturbed], rel=1e-3
     )
 
 
@@ -156,7 +160,7 @@ def test_asked_to_stop_it_finishes_the_step_saves_and_says_start_me_again(
     _, error = again.communicate(timeout=600)
     assert again.returncode == 0, error
     assert [r["loss"] for r in diary(runs)] == pytest.approx(
-        [r["loss"] for r in undisturbed], rel=1e-4
+        [r["loss"] for r in undisturbed], rel=1e-3
     )
 
 
