@@ -26,15 +26,15 @@ from hornbook.train.parallel.ranks import Ranks
 
 
 def shard(model: nn.Module, ranks: Ranks, precision: torch.dtype) -> None:
-    """Split ``model`` in place, block by block; ``precision`` is that of its products."""
+    """Split ``model`` in place, block by block; ``precision`` is that of the blocks' products."""
     config = ranks.config
-    policy = MixedPrecisionPolicy(cast_forward_inputs=False)
-    if precision != torch.float32:
-        policy = MixedPrecisionPolicy(precision, torch.float32, None, False)
+    as_it_is = MixedPrecisionPolicy(cast_forward_inputs=False)
+    lower = MixedPrecisionPolicy(precision, torch.float32, None, False)
+    within = lower if precision != torch.float32 else as_it_is
     dense = _mesh(ranks, "expert", "shard", "context")
     routed = _mesh(ranks, "shard", "context")
 
-    def split(module: nn.Module, mesh: DeviceMesh, keep: bool) -> None:
+    def split(module: nn.Module, mesh: DeviceMesh, keep: bool, policy=within) -> None:
         fully_shard(module, mesh=mesh, reshard_after_forward=not keep, mp_policy=policy)
         assert isinstance(module, FSDPModule)
         module.set_gradient_divide_factor(1.0)
@@ -44,7 +44,8 @@ def shard(model: nn.Module, ranks: Ranks, precision: torch.dtype) -> None:
         if config.expert > 1:
             split(block.feed_forward.experts, routed, not config.reshard)  # type: ignore
         split(block, dense, not config.reshard)
-    split(model, dense, True)
+    # Embedding and head in float32, so that the stream between the blocks is, too.
+    split(model, dense, True, as_it_is)
     for method in ("hidden", "unembed"):  # objectives call these by name
         register_fsdp_forward_method(model, method)
 
