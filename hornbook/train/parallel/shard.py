@@ -26,7 +26,7 @@ from hornbook.train.parallel.ranks import Ranks
 
 
 def shard(model: nn.Module, ranks: Ranks, precision: torch.dtype) -> None:
-    """Split ``model`` in place, block by block; ``precision`` is that of the blocks' products."""
+    """Split ``model`` in place; ``precision`` is that of products within the blocks."""
     config = ranks.config
     as_it_is = MixedPrecisionPolicy(cast_forward_inputs=False)
     lower = MixedPrecisionPolicy(precision, torch.float32, None, False)
