@@ -104,6 +104,7 @@ def _place(band: np.ndarray) -> Band:
         whole = whole.base
     if not isinstance(whole, np.memmap):
         return band
+    whole.flush()  # other machines read the file, not this one's memory
     start = band.ctypes.data - whole.ctypes.data
     return str(whole.filename), whole.offset + start, len(band)
 
