@@ -188,6 +188,8 @@ class Ranks(Alone):
         for tensor in tensors:
             part = torch.linalg.vector_norm(local(tensor), dtype=self._wide).square()
             groups = split_along(tensor)
+            if self.config.expert > 1 and not _lies_along(tensor, "expert"):
+                groups += (self.mesh.get_group("expert"),)  # every rank has other ones
             squares[groups] = squares.get(groups, 0) + part
         total = torch.zeros((), dtype=self._wide, device=self.device)
         for groups, square in squares.items():
@@ -222,6 +224,12 @@ def settled(parameter: nn.Parameter) -> Tensor:
         gradient = gradient.redistribute(placements=parameter.placements)
         parameter.grad = gradient
     return gradient
+
+
+def _lies_along(tensor: Tensor, axis: str) -> bool:
+    """Whether ``axis`` is one of those over which ``tensor`` is laid out."""
+    assert isinstance(tensor, DTensor)
+    return any(axis in name for name in tensor.device_mesh.mesh_dim_names or ())
 
 
 def split_along(tensor: Tensor) -> tuple[dist.ProcessGroup, ...]:
