@@ -127,7 +127,7 @@ class PPORounds(Rounds[PPOBatch]):
         everyone = torch.arange(batch.size).numpy().astype("uint64")
         order = torch.from_numpy(permute(everyone, batch.size, key).astype("int64"))
         rows = order[place :: self.config.minibatches]
-        return batch._map(lambda tensor: tensor[rows])
+        return batch.map(lambda tensor: tensor[rows])
 
     def price(self, number: int) -> float:
         """What a nat of divergence costs in round ``number``: see :func:`next_price`.
