@@ -6,7 +6,15 @@ import sys
 import click
 
 from hornbook import __version__
-from hornbook.commands import align, data, measures, models, recipes, tokenizers
+from hornbook.commands import (
+    align,
+    book,
+    data,
+    measures,
+    models,
+    recipes,
+    tokenizers,
+)
 from hornbook.core.errors import UserError
 
 
@@ -25,6 +33,7 @@ for command in (
     *(models.generate, models.quantize, models.export, models.serve),
     *(measures.evaluate, measures.compare, measures.tasks),
     *(align.inspect, align.rejection_sample),
+    book.check,
 ):
     commands.add_command(command)
 
