@@ -3,6 +3,7 @@
 Takes a minute on one core. Writes ``book/artifacts/05/*.json``; the chapter prints them.
 """
 
+import itertools
 import math
 import time
 from collections.abc import Callable
@@ -180,15 +181,19 @@ def leak() -> dict[str, Any]:
 
 
 # --------------------------------------------------------------------- block by block
-def speed() -> list[dict[str, float]]:
-    """Milliseconds forward and backward, by length of the row: the best of seven."""
+def speed() -> list[dict[str, Any]]:
+    """Milliseconds forward and backward, by type and length: the best of seven."""
     rows = []
-    for length in (128, 256, 512, 1024):
+    for dtype, length in itertools.product(
+        (torch.float32, torch.bfloat16), (128, 256, 512, 1024)
+    ):
         generator = torch.Generator().manual_seed(1)
         tensors = [
-            torch.randn(1, 12, length, 64, generator=generator, requires_grad=True)
+            torch.randn(1, 12, length, 64, generator=generator).to(dtype)
             for _ in range(3)
         ]
+        for tensor in tensors:
+            tensor.requires_grad_()
         ways: dict[str, Callable[..., Tensor]] = {
             "plain": lambda q, k, v: attend_plainly(q, k, v, None),
             "blocked": lambda q, k, v: BlockedAttention.apply(q, k, v, None),  # type: ignore
@@ -196,7 +201,8 @@ def speed() -> list[dict[str, float]]:
                 q, k, v, is_causal=True
             ),
         }
-        row: dict[str, float] = {"time": length, "scores": 12 * length * length}
+        row: dict[str, Any] = {"dtype": str(dtype).removeprefix("torch.")}
+        row |= {"time": length, "scores": 12 * length * length}
         for name, way in ways.items():
             row[name] = 1000 * min(_seconds(way, tensors) for _ in range(7))
         rows.append(row)
