@@ -26,6 +26,7 @@ MARKUP = re.compile(
 CODE = re.compile(r"^\s*(#let|#import|//|d\.|\.\.|let |for |if |\)|\}|[\w-]+:|\()")
 
 
+BLOCKS = ("#let", "#figure(", "#import", "#data-table(")
 CALL = re.compile(r"#\(|#[a-z][\w.-]*\(")
 
 
@@ -40,26 +41,22 @@ def without_calls(line):
     return line
 
 
+def opened_in(line):
+    return sum(line.count(b) for b in "({") - sum(line.count(b) for b in ")}")
+
+
 def prose(path):
     """The lines of a chapter that are text, without markup, mathematics and code."""
     depth = 0
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        opened = depth
-        bare = MARKUP.sub(" ", without_calls(line) if depth == 0 else line)
-        if opened == 0 and line.startswith(("#let", "#figure(", "#import", "#data-table(")):
-            depth = max(0, bare.count("(") + bare.count("{") - bare.count(")") - bare.count("}"))
-            if "caption:" not in line:
-                continue
-        elif opened:
-            depth = max(0, depth + bare.count("(") + bare.count("{") - bare.count(")") - bare.count("}"))
-            if "caption:" not in line:
-                continue
-        if "caption:" in line:
-            caption = without_calls(line.partition("caption:")[2])
-            bare = MARKUP.sub(" ", caption)
-        elif CODE.match(line):
-            continue
-        yield number, line, bare
+        block = depth > 0 or line.startswith(BLOCKS)
+        if block:
+            depth = max(0, depth + opened_in(MARKUP.sub(" ", line)))
+        _, has_caption, caption = line.partition("caption:")
+        if has_caption:
+            yield number, line, MARKUP.sub(" ", without_calls(caption))
+        elif not block and not CODE.match(line):
+            yield number, line, MARKUP.sub(" ", without_calls(line))
 
 
 @pytest.mark.parametrize("path", chapters(), ids=lambda p: p.stem)
@@ -86,7 +83,9 @@ def test_every_word_is_in_the_dictionary(path, speller):
     words = {
         word.lower().removesuffix("'s").strip("'")
         for _, _, bare in prose(path)
-        for word in re.findall(r"(?<![\w\\])[A-Za-z][a-z']+(?![\w])", bare.replace("’", "'"))
+        for word in re.findall(
+            r"(?<![\w\\])[A-Za-z][a-z']+(?![\w])", bare.replace("’", "'")
+        )
     }
     unknown = sorted(speller.unknown(word for word in words if len(word) > 2))
     assert not unknown, f"misspelt, or missing in {DICTIONARY.name}"
