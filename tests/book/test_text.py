@@ -23,7 +23,9 @@ MARKUP = re.compile(
     r"|\b\d+(?:\.\d+)?(?:mm|pt|em|%|fr)\b",
     re.MULTILINE,
 )
-CODE = re.compile(r"^\s*(#let|#import|//|d\.|\.\.|let |for |if |\)|\}|[\w-]+:|\()")
+CODE = re.compile(
+    r"^\s*(#let|#import|//|d\.|\.\.|let |for |if |\)|\}|[\w-]+:|[a-z-]*\()"
+)
 
 
 BLOCKS = ("#let", "#figure(", "#import", "#data-table(")
@@ -48,7 +50,9 @@ def opened_in(line):
 def prose(path):
     """The lines of a chapter that are text, without markup, mathematics and code."""
     depth = 0
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    text = path.read_text(encoding="utf-8")
+    text = re.sub(r"\$[^$]*\$", lambda math: " " + "\n" * math[0].count("\n"), text)
+    for number, line in enumerate(text.splitlines(), 1):
         block = depth > 0 or line.startswith(BLOCKS)
         if block:
             depth = max(0, depth + opened_in(MARKUP.sub(" ", line)))
