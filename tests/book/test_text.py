@@ -145,3 +145,15 @@ def test_every_snippet_is_used_and_every_use_has_its_file():
         if path.suffix in (".py", ".console", ".commands")
     }
     assert used == have
+
+
+def test_a_session_is_replayed_command_by_command_in_one_folder(tmp_path):
+    session = tmp_path / "check.console"
+    session.write_text("$ hornbook check 5\n$ hornbook check 5\n$ hornbook check 99\n")
+    printed = replay(session)
+    assert fits(
+        "$ hornbook check 5\nWrote chapter05.py. …\n$ hornbook check 5\n"
+        "· 5.1 weights: not written yet\n…\n0 of 4 right.\n$ hornbook check 99\n"
+        "hornbook: Chapter 99 has no exercises; …",
+        printed,
+    ), printed
