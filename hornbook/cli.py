@@ -8,6 +8,7 @@ import click
 from hornbook import __version__
 from hornbook.commands import (
     align,
+    book,
     data,
     launch,
     measures,
@@ -36,6 +37,7 @@ for command in (
     *(measures.evaluate, measures.compare, measures.tasks),
     *(align.inspect, align.rejection_sample),
     *(launch.launch, launch.units),
+    book.check,
 ):
     commands.add_command(command)
 
