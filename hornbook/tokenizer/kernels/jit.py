@@ -60,7 +60,8 @@ def c_function(function: Any) -> Any:
     compiled: Any = numba.cfunc(
         signature, cache=True, pipeline_class=compiler.Kernel, **OPTIONS
     )
-    return cached(compiled, function, CACHE)
+    with uncollected:  # Numba's own tables are read, too, when it compiles its first
+        return cached(compiled, function, CACHE)
 
 
 class _Uncollected(event.Listener):
