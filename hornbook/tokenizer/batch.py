@@ -36,7 +36,9 @@ def encode_batch(encoders: Sequence[Encoder], texts: Sequence[str | bytes]) -> B
     total = int(sizes.sum())
     work = even_groups(parts, sizes, total // (SHARES * len(encoders)))
     todo = deque(enumerate(work))
-    ends = [np.zeros(1, np.int64)] * len(work)  # of each group's texts, from its start on
+    ends = [np.zeros(1, np.int64)] * len(
+        work
+    )  # of each group's texts, from its start on
 
     def run(encoder: Encoder) -> tuple[Ids, list[int]]:
         """Encode groups as long as there are any; also which they were, in order."""
@@ -70,7 +72,9 @@ def encode_batch(encoders: Sequence[Encoder], texts: Sequence[str | bytes]) -> B
     return Batch(ids.array, np.concatenate([starts[:1], *stops])[first_part])
 
 
-def even_groups(parts: Sequence[Part], sizes: np.ndarray, wanted: int) -> list[Sequence[Part]]:
+def even_groups(
+    parts: Sequence[Part], sizes: np.ndarray, wanted: int
+) -> list[Sequence[Part]]:
     """Consecutive parts, about ``wanted`` bytes at a time, within reason."""
     wanted = min(GROUP, max(wanted, SMALLEST_GROUP))
     group_of = (np.cumsum(sizes) - sizes) // wanted

@@ -190,7 +190,13 @@ class Merger:
             while (done := int(self.state[ranking.N_TOKENS])) < self.n_tokens:
                 until = min(done + STEP, self.n_tokens)
                 result = learn.run(
-                    *(self.cells, self.merges.reshape(-1), until, self.pairs, self.index),
+                    *(
+                        self.cells,
+                        self.merges.reshape(-1),
+                        until,
+                        self.pairs,
+                        self.index,
+                    ),
                     *(self.places, self.heap, self.sides.reshape(-1), self.touched),
                     *(self.visits, self.state),
                 )

@@ -56,7 +56,7 @@ def cased_characters(buf, at, U, L, classes):
         if kind == MARK:
             if k == 0:
                 kind, _ = char_at(buf, character_before(buf, start), classes)
-                before = kind == UPPER or kind == LOWER or kind == LETTER
+                before = kind in (UPPER, LOWER, LETTER)
             else:
                 before = ((U | L | E) << ONE) & bits != ZERO
             if not before:

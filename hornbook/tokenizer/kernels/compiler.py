@@ -17,7 +17,6 @@ from numba.core import codegen, typed_passes, types, untyped_passes
 from numba.core.compiler import CompilerBase
 from numba.core.compiler_machinery import PassManager, register_pass
 
-
 BUILTIN = types.Function, type(operator.add)
 
 
@@ -36,7 +35,11 @@ class Remembering:
         """The signature of a call, as the context itself gives it."""
         find = self._context.resolve_function_type
         builtin = isinstance(function, BUILTIN) and not kws
-        return self._known(find, function, args, kws) if builtin else find(function, args, kws)
+        return (
+            self._known(find, function, args, kws)
+            if builtin
+            else find(function, args, kws)
+        )
 
     def resolve_setitem(self, *types: Any) -> Any:
         """The signature of ``array[index] = value``, as the context itself gives it."""

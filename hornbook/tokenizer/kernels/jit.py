@@ -45,9 +45,7 @@ def kernel(function: Any) -> Any:
 
     What only kernels call is ``@inner`` instead: compiled into its callers, faster to build.
     """
-    compiled = _njit(
-        cache=True, nogil=True, pipeline_class=compiler.Kernel, **OPTIONS
-    )
+    compiled = _njit(cache=True, nogil=True, pipeline_class=compiler.Kernel, **OPTIONS)
     return cached(compiled, function, CACHE)
 
 

@@ -275,7 +275,9 @@ def run(
         new = state[N_TOKENS]
         a, b = pairs[at] >> 32, pairs[at] & 0xFFFFFFFF
         merges[2 * new], merges[2 * new + 1] = a, b
-        sides[side_of(new, LENGTH)] = sides[side_of(a, LENGTH)] + sides[side_of(b, LENGTH)]
+        sides[side_of(new, LENGTH)] = (
+            sides[side_of(a, LENGTH)] + sides[side_of(b, LENGTH)]
+        )
         v, n_left, n_right, own_weight, own_times = merge_places(
             cells, places, pairs, at, new, sides, befores, afters, visits
         )
