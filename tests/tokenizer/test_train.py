@@ -18,7 +18,7 @@ from hornbook.tokenizer.config import TokenizerConfig
 from hornbook.tokenizer.learn import PieceCounter, count_pieces, learn_merges
 from hornbook.tokenizer.pretokenize import PATTERNS, pattern_regex, split
 from hornbook.tokenizer.sample import sample
-from hornbook.tokenizer.train import MAX_VOCAB, train_tokenizer
+from hornbook.tokenizer.train import MAX_VOCAB, train_bpe, train_tokenizer
 from tests.tokenizer.samples import nasty_text
 
 REPEATING = [
@@ -173,9 +173,7 @@ def test_the_largest_vocabulary_is_learned_and_gives_tiktokens_ids(tmp_path):
     letters = "abcdefghijklmnopqrstuvwxyzéж中"
     words = ["".join(rng.choices(letters, k=8)) for _ in range(150_000)]
     text = " ".join(words)
-    tokenizer = train_tokenizer(
-        TokenizerConfig(vocab_size=MAX_VOCAB), [text], threads=2
-    )
+    tokenizer = train_bpe(TokenizerConfig(vocab_size=MAX_VOCAB), [text], threads=2)
     assert tokenizer.vocab_size == MAX_VOCAB == 262_144
     assert len(set(tokenizer.vocabulary.tokens)) == MAX_VOCAB - len(SPECIAL_TOKENS)
     assert max(tokenizer.special.values()) == MAX_VOCAB - 1
