@@ -6,8 +6,10 @@ kernels hold no interpreter lock.
 """
 
 import re
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import numpy as np
 
@@ -15,65 +17,83 @@ from hornbook.tokenizer.base import Batch
 from hornbook.tokenizer.encoder import Encoder, Ids
 from hornbook.tokenizer.kernels.scan import WHOLE
 from hornbook.tokenizer.pretokenize import split
-from hornbook.tokenizer.texts import GROUP, as_bytes, groups
+from hornbook.tokenizer.texts import GROUP, as_bytes
 
 Part = str | bytes | memoryview
 CUT_HERE = re.compile(rb"\n(?=[A-Za-z0-9])")
-BYTES_PER_ID = 3  # a guess for the first reservation
+SHARES = 8  # of a thread, at least, where there is enough: so that all end together
+SMALLEST_GROUP = 1 << 16  # bytes: a kernel call's cost doesn't show yet
 
 
 def encode_batch(encoders: Sequence[Encoder], texts: Sequence[str | bytes]) -> Batch:
-    """The ids of all texts, a thread per encoder; UnicodeError for bytes that aren't UTF-8."""
-    parts: list[Part] = []
-    first_part = [0]
-    for text in texts:
-        parts.extend(parts_of(text, encoders[0]))
-        first_part.append(len(parts))
-    work = list(groups(parts))
-    todo = iter(enumerate(work))  # shared: each group is taken once
-    expected = sum(map(len, parts)) // BYTES_PER_ID // len(encoders) + GROUP
+    """The ids of all texts, a thread per encoder; UnicodeError for bytes that aren't UTF-8.
 
-    def run(encoder: Encoder) -> tuple[Ids, list[tuple[int, int, np.ndarray]]]:
-        """Encode groups as long as there are any: (number, first id, ends) of each."""
-        ids, done = Ids(expected), []
-        for number, group in todo:
+    The first thread takes groups from the front, and their ids are at once where they
+    belong. The others take groups from the back, and theirs are moved at the end.
+    """
+    parts, first_part = all_parts(texts, encoders[0])
+    sizes = np.fromiter(map(len, parts), np.int64, len(parts))
+    total = int(sizes.sum())
+    work = even_groups(parts, sizes, total // (SHARES * len(encoders)))
+    todo = deque(enumerate(work))
+    ends = [np.zeros(1, np.int64)] * len(
+        work
+    )  # of each group's texts, from its start on
+
+    def run(encoder: Encoder) -> tuple[Ids, list[int]]:
+        """Encode groups as long as there are any; also which they were, in order."""
+        at_front = encoder is encoders[0]
+        ids, done = Ids(total if at_front else total // 2), list[int]()
+        while todo:
+            try:
+                number, group = todo.popleft() if at_front else todo.pop()
+            except IndexError:  # another thread was quicker
+                break
             start = ids.used
-            done.append((number, start, encoder.encode_group(group, ids)))
+            ends[number] = encoder.encode_group(group, ids) - start
+            done.append(number)
         return ids, done
 
     if len(encoders) == 1 or len(work) < 2:
-        ids, done = run(encoders[0])
-        ends = [np.zeros(1, np.int64), *(stops for _, _, stops in done)]
-        ids.array.resize(ids.used, refcheck=False)
-        return Batch(ids.array, np.concatenate(ends)[first_part])
-    with ThreadPoolExecutor(len(encoders)) as pool:
-        results = list(pool.map(run, encoders))
-        return _assemble(pool, results, len(work), first_part)
+        (ids, _), others = run(encoders[0]), []
+    else:
+        with ThreadPoolExecutor(len(encoders)) as pool:
+            (ids, _), *others = pool.map(run, encoders)
+    starts = np.cumsum([0, *(int(stops[-1]) for stops in ends)])
+    ids.reserve(int(starts[-1]) - ids.used)
+    for theirs, done in others:
+        at = 0
+        for number in done:
+            start, stop = starts[number : number + 2].tolist()
+            ids.array[start:stop] = theirs.array[at : at + stop - start]
+            at += stop - start
+    ids.array.resize(starts[-1], refcheck=False)
+    stops = [stops + start for stops, start in zip(ends, starts[:-1], strict=True)]
+    return Batch(ids.array, np.concatenate([starts[:1], *stops])[first_part])
 
 
-def _assemble(
-    pool: ThreadPoolExecutor,
-    results: list[tuple[Ids, list[tuple[int, int, np.ndarray]]]],
-    n_groups: int,
-    first_part: list[int],
-) -> Batch:
-    """The groups' ids in order, wherever they were encoded."""
-    sizes = np.zeros(n_groups + 1, np.int64)
-    for _, done in results:
-        for number, start, stops in done:
-            sizes[number + 1] = stops[-1] - start
-    base = np.cumsum(sizes)
-    ids = np.empty(base[-1], np.int32)
-    ends: list[np.ndarray] = [np.empty(0, np.int64)] * n_groups
+def even_groups(
+    parts: Sequence[Part], sizes: np.ndarray, wanted: int
+) -> list[Sequence[Part]]:
+    """Consecutive parts, about ``wanted`` bytes at a time, within reason."""
+    wanted = min(GROUP, max(wanted, SMALLEST_GROUP))
+    group_of = (np.cumsum(sizes) - sizes) // wanted
+    edges = [0, *(np.flatnonzero(np.diff(group_of)) + 1).tolist(), len(parts)]
+    return [parts[a:b] for a, b in pairwise(edges) if b > a]
 
-    def place(result: tuple[Ids, list[tuple[int, int, np.ndarray]]]) -> None:
-        theirs, done = result
-        for number, start, stops in done:
-            ids[base[number] : base[number + 1]] = theirs.array[start : stops[-1]]
-            ends[number] = stops + (base[number] - start)
 
-    list(pool.map(place, results))
-    return Batch(ids, np.concatenate([np.zeros(1, np.int64), *ends])[first_part])
+def all_parts(
+    texts: Sequence[str | bytes], encoder: Encoder
+) -> tuple[Sequence[Part], list[int] | slice]:
+    """The texts, cut where they are too long, and which part is the first of each text."""
+    if encoder.rule != WHOLE and max(map(len, texts), default=0) <= 2 * GROUP:
+        return texts, slice(None)
+    parts: list[Part] = []
+    first = [0]
+    for text in texts:
+        parts.extend(parts_of(text, encoder))
+        first.append(len(parts))
+    return parts, first
 
 
 def parts_of(text: str | bytes, encoder: Encoder) -> Iterator[Part]:
@@ -81,8 +101,6 @@ def parts_of(text: str | bytes, encoder: Encoder) -> Iterator[Part]:
     if encoder.rule == WHOLE:
         whole = text if isinstance(text, str) else text.decode()
         yield from (piece.encode() for piece in split(whole, encoder.pattern))
-    elif len(text) <= 2 * GROUP:
-        yield text
     else:
         data = as_bytes(text) if isinstance(text, str) else text
         yield from _cut(memoryview(data))

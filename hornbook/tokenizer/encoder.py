@@ -20,7 +20,7 @@ from hornbook.tokenizer.kernels.scan import RULES, WHOLE
 from hornbook.tokenizer.kernels.scanners import scanner
 from hornbook.tokenizer.kernels.slots import MIX_1, empty_table, rehash
 from hornbook.tokenizer.kernels.utf8 import is_utf8
-from hornbook.tokenizer.texts import AFTER, BEFORE, FRONT, PAD, as_bytes, joined
+from hornbook.tokenizer.texts import AFTER, BEFORE, FRONT, PAD, all_bytes, joined
 from hornbook.tokenizer.unicode import classes_for
 
 if TYPE_CHECKING:
@@ -224,9 +224,8 @@ class Encoder:
 
         Raises UnicodeError for bytes that are not UTF-8.
         """
-        data = [as_bytes(text) if isinstance(text, str) else text for text in texts]
-        buffer, places = joined(data)
-        if not all(isinstance(text, str) for text in texts) and not is_utf8(
+        buffer, places = joined(all_bytes(texts))
+        if set(map(type, texts)) != {str} and not is_utf8(
             buffer, FRONT, len(buffer) - PAD
         ):
             raise UnicodeError("bytes among the texts are not UTF-8")

@@ -164,21 +164,22 @@ class Merger:
     """The arrays of ``kernels/learn.py``; each grows when the kernel says it is short."""
 
     def __init__(self, cells: np.ndarray, n_tokens: int) -> None:
-        self.cells, self.n_tokens = cells, n_tokens
+        self.cells, self.n_tokens = cells.reshape(-1), n_tokens
         self.merges = np.zeros((n_tokens, 2), np.int32)
-        self.lengths = np.ones(n_tokens, np.int32)
-        self.sides = np.zeros((2, 4, n_tokens), np.int64)
-        self.pairs = np.empty((4, 1 << 17), np.int64)
+        self.sides = np.zeros((n_tokens, 8), np.int64)
+        self.sides[:, learn.LENGTH] = 1
+        self.touched = np.empty((2, n_tokens), np.int32)
+        self.pairs = np.empty(ranking.WORDS << 17, np.int64)
         self.index = np.full(1 << 18, -1, np.int32)
-        self.heap = np.empty((3, 1 << 16), np.int64)
+        self.heap = np.empty(ranking.WORDS << 16, np.int64)
         self.state = np.zeros(5, np.int64)
         self.state[ranking.N_TOKENS] = 256
         weights, times = np.zeros(1 << 16, np.int64), np.zeros(1 << 16, np.int64)
-        learn.byte_pairs(cells, weights, times)
-        self.visits = np.empty((3, int(times.max())), np.int32)
+        learn.byte_pairs(self.cells, weights, times)
+        self.visits = np.empty(learn.VISIT * int(times.max()), np.int32)
         self.places = np.empty(int(times.sum()) * 5 // 4 + 1024, np.int32)
         learn.first_pairs(
-            *(cells, weights, times, np.empty_like(times)),
+            *(self.cells, weights, times, np.empty_like(times)),
             *(self.pairs, self.index, self.places, self.state),
         )
 
@@ -191,13 +192,13 @@ class Merger:
                 result = learn.run(
                     *(
                         self.cells,
-                        self.lengths,
-                        self.merges,
+                        self.merges.reshape(-1),
                         until,
                         self.pairs,
                         self.index,
                     ),
-                    *(self.places, self.heap, self.sides, self.visits, self.state),
+                    *(self.places, self.heap, self.sides.reshape(-1), self.touched),
+                    *(self.visits, self.state),
                 )
                 progress.advance(int(self.state[ranking.N_TOKENS]) - done)
                 if result == learn.EXHAUSTED:
@@ -208,16 +209,15 @@ class Merger:
     def _grow(self, short: int) -> None:
         if short == learn.PAIRS_SHORT:
             fresh = 2 * int(self.state[ranking.N_TOKENS]) + 1
-            room = np.empty((4, max(self.pairs.shape[1] // 2, fresh)), np.int64)
-            self.pairs = np.concatenate([self.pairs, room], axis=1)
-            if self.pairs.shape[1] * 2 > len(self.index):
-                bits = (self.pairs.shape[1] * 2 - 1).bit_length()
-                self.index = np.full(1 << bits, -1, np.int32)
+            room = max(len(self.pairs) // 2, fresh * ranking.WORDS)
+            self.pairs = np.concatenate([self.pairs, np.empty(room, np.int64)])
+            if (slots := len(self.pairs) // ranking.WORDS * 2) > len(self.index):
+                self.index = np.full(1 << (slots - 1).bit_length(), -1, np.int32)
                 ranking.relink(self.index, self.pairs, self.state[ranking.N_PAIRS])
         elif short == learn.PLACES_SHORT:
-            size = len(self.places) // 4 + 2 * self.visits.shape[1]
+            size = len(self.places) // 4 + 2 * len(self.visits)
             self.places = np.concatenate([self.places, np.empty(size, np.int32)])
         elif short == learn.HEAP_SHORT:
-            self.heap = np.concatenate([self.heap, np.empty_like(self.heap)], axis=1)
+            self.heap = np.concatenate([self.heap, np.empty_like(self.heap)])
         elif short == learn.VISITS_SHORT:
-            self.visits = np.empty((3, 2 * self.visits.shape[1]), np.int32)
+            self.visits = np.empty(2 * len(self.visits), np.int32)

@@ -1,20 +1,24 @@
 """Training: the kernels learn the merges the readable trainer learns, on any threads."""
 
+import random
+import re
 from collections import Counter
 from itertools import islice, product
 
 import pytest
+import tiktoken
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hornbook.core import progress
 from hornbook.core.errors import UserError
 from hornbook.tokenizer import reference
-from hornbook.tokenizer.base import SPECIAL_TOKENS
+from hornbook.tokenizer.base import SPECIAL_TOKENS, load_tokenizer
 from hornbook.tokenizer.config import TokenizerConfig
 from hornbook.tokenizer.learn import PieceCounter, count_pieces, learn_merges
-from hornbook.tokenizer.pretokenize import PATTERNS, split
+from hornbook.tokenizer.pretokenize import PATTERNS, pattern_regex, split
 from hornbook.tokenizer.sample import sample
-from hornbook.tokenizer.train import train_tokenizer
+from hornbook.tokenizer.train import MAX_VOCAB, train_bpe, train_tokenizer
 from tests.tokenizer.samples import nasty_text
 
 REPEATING = [
@@ -145,3 +149,46 @@ def test_byte_tokenizer_is_the_bytes():
 
 def test_surrogates_in_a_corpus_do_not_stop_training():
     train_tokenizer(TokenizerConfig(vocab_size=264), ["a\ud800b ab"])
+
+
+def test_training_tells_how_far_it_is(corpus, monkeypatch, capsys):
+    """Bytes counted and merges learned, each with a rate; merges also with the time left."""
+    monkeypatch.setattr(progress, "PLAIN_INTERVAL", 0.0)
+    train_tokenizer(TokenizerConfig(vocab_size=2048), corpus, threads=1)
+    lines = capsys.readouterr().err.splitlines()
+    assert any(re.match(r"tokenizer: count .* B/s", line) for line in lines)
+    merged = [
+        int(match[1])
+        for line in lines
+        if (match := re.match(r"tokenizer: merge +(\d+)% .* merge/s, .* left", line))
+    ]
+    assert merged == sorted(merged)
+    assert merged[-1] == 100
+    assert len(merged) >= 4
+
+
+@pytest.mark.slow
+def test_the_largest_vocabulary_is_learned_and_gives_tiktokens_ids(tmp_path):
+    rng = random.Random(1)
+    letters = "abcdefghijklmnopqrstuvwxyzéж中"
+    words = ["".join(rng.choices(letters, k=8)) for _ in range(150_000)]
+    text = " ".join(words)
+    tokenizer = train_bpe(TokenizerConfig(vocab_size=MAX_VOCAB), [text], threads=2)
+    assert tokenizer.vocab_size == MAX_VOCAB == 262_144
+    assert len(set(tokenizer.vocabulary.tokens)) == MAX_VOCAB - len(SPECIAL_TOKENS)
+    assert max(tokenizer.special.values()) == MAX_VOCAB - 1
+    ranks = {token: i for i, token in enumerate(tokenizer.vocabulary.tokens)}
+    oracle = tiktoken.Encoding(
+        "largest",
+        pat_str=pattern_regex(tokenizer.pattern),
+        mergeable_ranks=ranks,
+        special_tokens={},
+    )
+    unseen = " ".join("".join(rng.choices(letters, k=8)) for _ in range(5_000))
+    for part in (text[:200_000], unseen):
+        ids = tokenizer.encode_array(part)
+        assert ids.tolist() == oracle.encode_ordinary(part)
+        assert tokenizer.decode(ids) == part
+    assert ids.max() > 1 << 16
+    tokenizer.save(tmp_path)
+    assert load_tokenizer(tmp_path).encode(unseen) == tokenizer.encode(unseen)

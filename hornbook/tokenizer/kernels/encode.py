@@ -22,8 +22,6 @@ from hornbook.tokenizer.kernels.jit import (
     call,
     inlined,
     kernel,
-    load64,
-    store64,
     view,
     view_as,
 )
@@ -140,17 +138,3 @@ def encode_long(address, marks, links, heap):
         *(marks, links, heap, out, progress[FOUND]),
     )
     progress[AT] = end
-
-
-@kernel
-def token_bytes(ids, blob, offsets, out):
-    """The bytes of every id, one after another; returns how many."""
-    o = 0
-    for i in range(np.uint64(len(ids))):
-        token = np.uint64(ids[i])
-        start = offsets[token]
-        size = offsets[token + ONE] - start
-        for k in range(0, size, 8):
-            store64(out, o + k, load64(blob, start + k))
-        o += size
-    return o

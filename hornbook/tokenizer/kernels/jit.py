@@ -18,6 +18,7 @@ from numba.extending import intrinsic as numba_intrinsic
 from numba.np.arrayobj import populate_array
 
 from hornbook.core.kernel_cache import cache_folder, cached
+from hornbook.tokenizer.kernels import compiler
 
 BYTE, INT32, INT64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 
@@ -28,11 +29,15 @@ CACHE = cache_folder(Path(__file__).parent, "kernels")
 # compile.
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
 _njit: Any = numba.njit
-inner = _njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
+_inner = {
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+    "pipeline_class": compiler.Inner,
+    **OPTIONS,
+}
+inner = _njit(**_inner)
 # For what runs once per piece, where a real call would be felt.
-inlined = _njit(
-    no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True, **OPTIONS
-)
+inlined = _njit(forceinline=True, **_inner)
 
 
 def kernel(function: Any) -> Any:
@@ -40,7 +45,8 @@ def kernel(function: Any) -> Any:
 
     What only kernels call is ``@inner`` instead: compiled into its callers, faster to build.
     """
-    return cached(_njit(cache=True, nogil=True, **OPTIONS), function, CACHE)
+    compiled = _njit(cache=True, nogil=True, pipeline_class=compiler.Kernel, **OPTIONS)
+    return cached(compiled, function, CACHE)
 
 
 def c_function(function: Any) -> Any:
@@ -48,8 +54,12 @@ def c_function(function: Any) -> Any:
 
     Its ``address`` is a number, so what calls it is compiled apart from it.
     """
-    compiler: Any = numba.cfunc(types.void(types.int64), cache=True, **OPTIONS)
-    return cached(compiler, function, CACHE)
+    signature = types.void(types.int64)
+    compiled: Any = numba.cfunc(
+        signature, cache=True, pipeline_class=compiler.Kernel, **OPTIONS
+    )
+    with uncollected:  # Numba's own tables are read, too, when it compiles its first
+        return cached(compiled, function, CACHE)
 
 
 class _Uncollected(event.Listener):

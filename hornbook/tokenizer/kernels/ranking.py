@@ -1,86 +1,114 @@
-"""The pairs of training: found by key through a hash index, ranked by count in a heap."""
+"""The pairs of training: found by key through a hash index, ranked by count in a heap.
+
+A pair has a record of four words in ``pairs``, one after another so that one read of
+memory brings them all; ``at`` is where its record starts. The heap's items are of four
+words too (the last is unused): count, key, and where the pair's record is.
+"""
 
 import numpy as np
 
-from hornbook.tokenizer.kernels.jit import ONE, inner, kernel
-from hornbook.tokenizer.kernels.slots import MIX_1
+from hornbook.tokenizer.kernels.jit import ONE, inlined, inner, kernel, prefetch
+from hornbook.tokenizer.kernels.slots import BITS_2, BITS_32, MIX_1
 
-KEY, COUNT, START, SIZE = (np.uint64(row) for row in range(4))  # rows of pairs
-N_PAIRS, N_PLACES, N_HEAP, FLOOR, N_TOKENS = (
-    np.uint64(n) for n in range(5)
-)  # of state
-BITS_32 = np.uint64(32)
+KEY, COUNT, START, SIZE = range(4)  # words of a record
+PLACE = 2  # word of a heap's item, after its count and key, which are as above
+ITS_COUNT, ITS_KEY = 0, 1
+WORDS = 4
+N_PAIRS, N_PLACES, N_HEAP, FLOOR, N_TOKENS = range(5)  # of state
 
 
-@inner
+@inlined
 def pair_key(left, right):
     """Both ids in one word, ordered as the pair is."""
     return np.int64(left) << 32 | np.int64(right)
 
 
+@inlined
+def slot_of(index, key):
+    """Where the search for a key begins."""
+    return (np.uint64(key) * MIX_1 >> BITS_32) & np.uint64(len(index) - 1)
+
+
 @inner
 def find_pair(index, pairs, key):
-    """The column of a pair in ``pairs``, or -1."""
-    mask = np.uint64(len(index) - 1)
-    i = (np.uint64(key) * MIX_1 >> BITS_32) & mask
-    while index[i] >= 0 and pairs[KEY, np.uint64(index[i])] != key:
-        i = (i + ONE) & mask
-    return np.int64(index[i])
+    """Where the record of a pair starts, or -1."""
+    i = slot_of(index, key)
+    while index[i] >= 0:
+        at = np.uint64(index[i]) << BITS_2
+        if pairs[at] == key:
+            return np.int64(at)
+        i = (i + ONE) & np.uint64(len(index) - 1)
+    return np.int64(-1)
 
 
 @inner
-def link_pair(index, key, column):
-    """Make ``column`` findable by ``key``."""
-    mask = np.uint64(len(index) - 1)
-    i = (np.uint64(key) * MIX_1 >> BITS_32) & mask
+def link_pair(index, key, at):
+    """Make the record that starts at ``at`` findable by ``key``."""
+    i = slot_of(index, key)
     while index[i] >= 0:
-        i = (i + ONE) & mask
-    index[i] = column
+        i = (i + ONE) & np.uint64(len(index) - 1)
+    index[i] = at >> 2
+
+
+@inlined
+def prefetch_pair(index, pairs, key):
+    """Ask for a pair's record, whose place in the index was asked for before."""
+    number = index[slot_of(index, key)]
+    prefetch(pairs, np.int64(max(number, 0)) << 5)
 
 
 @kernel
 def relink(index, pairs, n_pairs):
     """Fill a new, empty index."""
-    for column in range(n_pairs):
-        link_pair(index, pairs[KEY, column], column)
+    for number in range(n_pairs):
+        link_pair(index, pairs[number << 2], number << 2)
 
 
-@inner
+@inlined
 def comes_first(count, key, other_count, other_key):
     """The order of merging: more frequent first, then the smaller pair."""
     return count > other_count or (count == other_count and key < other_key)
 
 
+@inlined
+def put(heap, item, count, key, at):
+    """Write an item of the heap."""
+    i = np.uint64(item)
+    heap[i], heap[i + ONE], heap[i + np.uint64(PLACE)] = count, key, at
+
+
 @inner
-def sift_up(heap, i, count, key, column):
+def sift_up(heap, i, count, key, at):
     """Place an item that belongs at heap position ``i`` or above."""
     while i > 0:
         parent = (i - 1) >> 1
-        if not comes_first(count, key, heap[0, parent], heap[1, parent]):
+        up = np.uint64(parent << 2)
+        if not comes_first(count, key, heap[up], heap[up + ONE]):
             break
-        heap[0, i], heap[1, i] = heap[0, parent], heap[1, parent]
-        heap[2, i] = heap[2, parent]
+        put(heap, i << 2, heap[up], heap[up + ONE], heap[up + np.uint64(PLACE)])
         i = parent
-    heap[0, i], heap[1, i], heap[2, i] = count, key, column
+    put(heap, i << 2, count, key, at)
 
 
 @inner
-def sift_down(heap, size, count, key, column):
+def sift_down(heap, size, count, key, at):
     """Place an item that takes the top's position, or belongs below."""
     i = 0
     while True:
         j = 2 * i + 1
         if j >= size:
             break
+        down = np.uint64(j << 2)
+        other = down + np.uint64(WORDS)
         if j + 1 < size and comes_first(
-            heap[0, j + 1], heap[1, j + 1], heap[0, j], heap[1, j]
+            heap[other], heap[other + ONE], heap[down], heap[down + ONE]
         ):
-            j += 1
-        if not comes_first(heap[0, j], heap[1, j], count, key):
+            j, down = j + 1, other
+        if not comes_first(heap[down], heap[down + ONE], count, key):
             break
-        heap[0, i], heap[1, i], heap[2, i] = heap[0, j], heap[1, j], heap[2, j]
+        put(heap, i << 2, heap[down], heap[down + ONE], heap[down + np.uint64(PLACE)])
         i = j
-    heap[0, i], heap[1, i], heap[2, i] = count, key, column
+    put(heap, i << 2, count, key, at)
 
 
 @inner
@@ -89,12 +117,29 @@ def drop_top(heap, state):
     state[N_HEAP] -= 1
     last = state[N_HEAP]
     if last > 0:
-        sift_down(heap, last, heap[0, last], heap[1, last], heap[2, last])
+        item = last << 2
+        sift_down(heap, last, heap[item], heap[item + ITS_KEY], heap[item + PLACE])
+
+
+@inner
+def refill(pairs, heap, state):
+    """Lower the floor and put all pairs that reach it into the empty heap; False if short."""
+    lower, enough, stop = max(1, state[FLOOR] >> 2), 0, state[N_PAIRS] << 2
+    for at in range(0, stop, WORDS):
+        enough += pairs[at + COUNT] >= lower
+    if enough * WORDS > len(heap):
+        return False
+    state[FLOOR] = lower
+    for at in range(0, stop, WORDS):
+        if pairs[at + COUNT] >= lower:
+            sift_up(heap, state[N_HEAP], pairs[at + COUNT], pairs[at], at)
+            state[N_HEAP] += 1
+    return True
 
 
 @inner
 def best_pair(pairs, heap, state):
-    """The column of the pair to merge now, on top of the heap.
+    """Where the record of the pair to merge now is; it is on top of the heap.
 
     Counts in the heap may be out of date (too high): the top is refreshed until it is
     true. Only pairs of FLOOR or more are in it; an empty heap lowers the floor. Returns
@@ -104,24 +149,14 @@ def best_pair(pairs, heap, state):
         if state[N_HEAP] == 0:
             if state[FLOOR] <= 1:
                 return -2
-            lower = max(1, state[FLOOR] >> 2)
-            enough = 0
-            for column in range(state[N_PAIRS]):
-                enough += pairs[COUNT, column] >= lower
-            if enough > heap.shape[1]:
+            if not refill(pairs, heap, state):
                 return -1
-            state[FLOOR] = lower
-            for column in range(state[N_PAIRS]):
-                if pairs[COUNT, column] >= lower:
-                    key = pairs[KEY, column]
-                    sift_up(heap, state[N_HEAP], pairs[COUNT, column], key, column)
-                    state[N_HEAP] += 1
             continue
-        column = heap[2, 0]
-        count = pairs[COUNT, column]
-        if count == heap[0, 0]:
-            return column
+        at, key = heap[PLACE], heap[ITS_KEY]
+        count = pairs[at + COUNT]
+        if count == heap[ITS_COUNT]:
+            return at
         if count >= state[FLOOR]:
-            sift_down(heap, state[N_HEAP], count, heap[1, 0], column)
+            sift_down(heap, state[N_HEAP], count, key, at)
         else:
             drop_top(heap, state)

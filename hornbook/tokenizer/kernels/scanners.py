@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from hornbook.tokenizer.kernels.cased import o200k_starts
 from hornbook.tokenizer.kernels.jit import (
     ONE,
     ZERO,
@@ -49,8 +50,12 @@ def named_inner(name, loop):
     return inner(loop)
 
 
-def by_windows(name, starts_of, next_piece):
-    """The loop that finds ends by windows, and by ``next_piece`` where those can't."""
+def by_windows(name, starts_of, next_piece, plain_start=False):
+    """The loop that finds ends by windows, and by ``next_piece`` where those can't.
+
+    Before a text the buffer looks as if there were small letters. Where that matters, the
+    text has a ``plain_start``.
+    """
 
     def loop(address):
         buf, classes = view(address, BUFFER, np.uint8), view(address, CLASSES, np.uint8)
@@ -60,6 +65,7 @@ def by_windows(name, starts_of, next_piece):
         # The zeros after a text look like an X; only blanks at its end need more care.
         last = buf[n - 1]
         until = n - AHEAD if last == 32 or 9 <= last <= 13 else n
+        plain = plain_start and scan == pos + 1
         while m < limit and pos < n:
             if scan >= until:
                 pos = next_piece(buf, pos, n, classes) if scan < n else n
@@ -69,7 +75,7 @@ def by_windows(name, starts_of, next_piece):
                 continue
             base = scan - LOW
             ok, bits = starts_of(buf, base, n, classes)
-            if ok:
+            if ok and not plain:
                 if base + SIZE > n:
                     bits &= (ONE << np.uint64(n - base)) - ONE
                 after = m + count_bits(bits)
@@ -88,6 +94,7 @@ def by_windows(name, starts_of, next_piece):
                     ends[np.uint64(m)] = pos
                     m += 1
                 scan = max(scan, pos + 1)
+                plain = False
         cursor[POS], cursor[SCAN], cursor[COUNT] = pos, scan, m
 
     return named_inner(name, loop)
@@ -112,7 +119,7 @@ def one_by_one(name, next_piece):
 gpt2_ends = by_windows("gpt2_ends", gpt2_starts, gpt2_piece)
 gpt4_ends = by_windows("gpt4_ends", gpt4_starts, cl100k_piece)
 llama3_ends = by_windows("llama3_ends", gpt4_starts, llama3_piece)
-o200k_ends = one_by_one("o200k_ends", o200k_piece)
+o200k_ends = by_windows("o200k_ends", o200k_starts, o200k_piece, plain_start=True)
 whole_ends = one_by_one("whole_ends", whole)
 
 

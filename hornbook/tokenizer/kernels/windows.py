@@ -10,7 +10,8 @@ blank), S spaces, N newlines, W all blanks, the cl100k and Llama 3 patterns say:
 * newlines right after an X belong to it; any other run of blanks starts a piece at its
   first character, after its last newline, and at its last character if that is no newline.
 
-GPT-2's pattern is simpler: see :func:`gpt2_starts`.
+GPT-2's pattern is simpler: see :func:`gpt2_starts`. That of o200k, which also splits words
+by case, is in ``cased.py``.
 
 Windows with non-ASCII blanks or numbers, runs that cross a window's edge in a way that needs
 more context, and texts' ends in blanks are left to the plain scanner.
@@ -144,6 +145,13 @@ def contractions(buf, at, first, raised):
 
 
 @inlined
+def after_others(first, inside):
+    """The bytes after characters, not letters, given by their first bytes."""
+    after = first << ONE
+    return (after & ~inside) | ((inside + (after & inside)) & ~inside)
+
+
+@inlined
 def gpt4_starts(buf, at, n, classes):
     """(ok, bits): which owned bytes start a piece of the cl100k or Llama 3 pattern."""
     L = byte_mask(buf, at, 0x20, 97, 26)
@@ -157,11 +165,8 @@ def gpt4_starts(buf, at, n, classes):
     L |= wide
     X = ~(L | D | W)
     lone = X & ~(X << ONE) & ~(S << ONE)
-    after = (
-        lone << ONE
-    )  # the byte after; of a longer character, the byte after its last
-    after_lone = (after & ~inside) | ((inside + (after & inside)) & ~inside)
-    starts = lone | (L & ~((L << ONE) | ((W & ~N) << ONE) | after_lone) & ~inside)
+    after = after_others(lone, inside)
+    starts = lone | (L & ~((L << ONE) | ((W & ~N) << ONE) | after) & ~inside)
     ok_digits, bits = digit_starts(D)
     starts |= bits
     ok_blanks, bits = blank_starts(buf, at, n, W, N, X)
