@@ -1,11 +1,12 @@
 # make run    set up, then build a small model end to end
 # make test   set up, then run the test suite
+# make book   set up, then make the book: dist/hornbook.pdf
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup run test test-all lint clean
+.PHONY: setup run test test-all book lint clean
 
 setup: $(READY)
 
@@ -25,6 +26,9 @@ test: setup
 
 test-all: setup
 	$(BIN)/python -m pytest -n 2
+
+book: setup
+	$(BIN)/python -m book.press.build
 
 lint: setup
 	$(BIN)/ruff check .

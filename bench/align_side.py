@@ -7,7 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-CONVERSATIONS, CONTEXT, PER_STEP, PAIRS_PER_STEP = 2_000, 512, 64, 8
+CONVERSATIONS, PAIRS, CONTEXT = 2_000, 128, 512
+PER_STEP, PAIRS_PER_STEP = 64, 8  # conversations, pairs
 SPOKEN = (
     "the of and to in is that it was for on are as with his they at be this from have or "
     "by one had not but what all were when we there can an your which their said if do"
@@ -31,7 +32,7 @@ def texts() -> tuple[list[dict], list[dict]]:
     pairs = [
         {"prompt": [{"role": "user", "content": say(2.5)}],
          "chosen": say(3.5), "rejected": say(3.5)}
-        for _ in range(400)
+        for _ in range(PAIRS)
     ]  # fmt: skip
     return chats, pairs
 
@@ -49,7 +50,7 @@ def prepare(folder: Path) -> None:
 
     chats, pairs = texts()
     spoken = (m["content"] for chat in chats for m in chat["messages"])
-    tokenizer = train_tokenizer(TokenizerConfig(kind="bpe", vocab_size=400), spoken)
+    tokenizer = train_tokenizer(TokenizerConfig(kind="bpe", vocab_size=360), spoken)
     torch.manual_seed(0)
     config = ModelConfig(
         n_layers=4, d_model=256, n_heads=4, n_kv_heads=2, context_length=CONTEXT,
@@ -182,7 +183,8 @@ if __name__ == "__main__":
     who, what, steps, folder = sys.argv[1:]
     if who == "prepare":
         prepare(Path(folder))
+        result = {}
     else:
         result = {"ours": ours, "trl": trl}[who](what, int(steps), Path(folder))
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(json.dumps({**result, "peak_mib": peak}))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({**result, "peak_mib": peak}))

@@ -38,9 +38,9 @@ A100_LOSS = 1.4697  # and its recipe for three minutes of an A100
 TAIL = ("data.clean.fix_mojibake=false", "data.clean.normalize=false")
 SMALL = (  # to 1.88 and no further
     *("model.n_layers=4", "model.d_model=128", "model.n_heads=2", "model.n_kv_heads=2"),
-    *("model.context_length=64", "pretrain.batch=24", "pretrain.steps=210"),
+    *("model.context_length=64", "pretrain.batch=24", "pretrain.steps=180"),
     *("pretrain.schedule=wsd", "pretrain.decay=0.6"),
-    *("pretrain.validate_every=210", "pretrain.checkpoint_every=0"),
+    *("pretrain.validate_every=180", "pretrain.checkpoint_every=0"),
 )
 LARGE = (  # the loss of 10.7 M parameters and an A100 with 3.2 M and two cores
     *("model.n_layers=4", "model.d_model=256", "model.n_heads=4", "model.n_kv_heads=4"),

@@ -38,7 +38,7 @@ with torch.no_grad():
     for first in range(0, len(starts), 32):
         rows = [data[s : s + size + 1] for s in starts[first : first + 32]]
         x = torch.from_numpy(np.stack(rows))
-        total += model(x[:, :-1], x[:, 1:])[1].item() * x[:, 1:].numel()
+        total += model(x[:, :-1], x[:, 1:].contiguous())[1].item() * x[:, 1:].numel()
         count += x[:, 1:].numel()
 print(json.dumps(total / count))
 """

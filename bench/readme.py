@@ -79,6 +79,12 @@ BENCHES = {
         "bfloat16 prefill, times llama.cpp",
     ),
     "quantize": ("quantized weights", "int8 (group 64), same argmax"),
+    "align": (
+        "fine-tuning, beside TRL",
+        "sft: tokens/s, times TRL's",
+        "dpo: tokens/s, times TRL's",
+        "sft: packing waste, share of places",
+    ),
     "evaluate": ("benchmarks, beside lm-evaluation-harness",),
     "serve": (
         "the server and its page",

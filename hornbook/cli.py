@@ -7,8 +7,19 @@ import sys
 import click
 
 from hornbook import __version__
-from hornbook.commands import align, data, measures, models, recipes, tokenizers
-from hornbook.core.errors import UserError
+from hornbook.commands import (
+    align,
+    book,
+    data,
+    launch,
+    measures,
+    models,
+    recipes,
+    tokenizers,
+)
+from hornbook.core.errors import StoppedEarly, UserError
+
+START_AGAIN = 75  # the status that says so: EX_TEMPFAIL of sysexits.h
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -26,6 +37,8 @@ for command in (
     *(models.generate, models.quantize, models.export, models.serve),
     *(measures.evaluate, measures.compare, measures.tasks),
     *(align.inspect, align.rejection_sample),
+    *(launch.launch, launch.units),
+    book.check,
 ):
     commands.add_command(command)
 
@@ -39,6 +52,8 @@ def main() -> None:
         commands(standalone_mode=False)
     except UserError as error:
         _stop(f"hornbook: {error}", 1)
+    except StoppedEarly as stopped:
+        _stop(f"hornbook: {stopped}", START_AGAIN)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

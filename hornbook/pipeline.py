@@ -57,6 +57,7 @@ class Stage:
     work: Callable[["Task"], dict[str, Any]]
     outside: Callable[[Recipe], Any] = lambda recipe: None
     resumable: bool = False
+    joint: bool = False  # many processes do it together, where there are many
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class Task:
     out: Path
     run: Path
     device: str = "auto"
+    team: Any = None  # the other processes that do it too (train/team.py); None: alone
 
     def input(self, stage: str) -> Path:
         """The published directory of a stage this one needs."""
@@ -104,19 +106,8 @@ def execute(plan: Plan, recipe: Recipe, run: Path, device: str) -> dict[str, Any
     stage = plan.stage
     partial = run / f"{stage.name}.partial"
     intent = partial / "intent.json"
-    earlier = _intent(intent) if stage.resumable else {}
-    if earlier.get("fingerprint") != plan.fingerprint:
-        fresh_directory(partial)
-        now = time.strftime("%Y-%m-%d %H:%M")
-        earlier = {
-            "fingerprint": plan.fingerprint,
-            "started": now,
-            "seconds": 0.0,
-            "starts": 0,
-            "settings": plan.basis["settings"],
-        }
     started = time.perf_counter()
-    write_json(intent, {**earlier, "starts": earlier["starts"] + 1})
+    earlier = begin(plan, run)
     try:
         facts = stage.work(Task(recipe, partial, run, device))
     except BaseException:
@@ -141,6 +132,27 @@ def execute(plan: Plan, recipe: Recipe, run: Path, device: str) -> dict[str, Any
     for notes in list((run / stage.name).rglob(UNITS)):
         shutil.rmtree(notes, ignore_errors=True)
     return manifest
+
+
+def begin(plan: Plan, run: Path) -> dict[str, Any]:
+    """Make ready the stage's ``.partial`` directory, with what is of use left in it.
+
+    Returns what earlier attempts noted there: nothing yet, at the first.
+    """
+    stage, partial = plan.stage, run / f"{plan.stage.name}.partial"
+    earlier = _intent(partial / "intent.json") if stage.resumable else {}
+    if earlier.get("fingerprint") != plan.fingerprint:
+        fresh_directory(partial)
+        now = time.strftime("%Y-%m-%d %H:%M")
+        earlier = {
+            "fingerprint": plan.fingerprint,
+            "started": now,
+            "seconds": 0.0,
+            "starts": 0,
+            "settings": plan.basis["settings"],
+        }
+    write_json(partial / "intent.json", {**earlier, "starts": earlier["starts"] + 1})
+    return earlier
 
 
 def read_manifest(run: Path, stage: str) -> dict[str, Any] | None:

@@ -30,6 +30,7 @@ from hornbook.model.config import ModelConfig
 from hornbook.model.presets import preset
 from hornbook.tokenizer.config import TokenizerConfig
 from hornbook.train.config import TrainConfig
+from hornbook.train.parallel.config import ParallelConfig
 
 
 class SamplesConfig(Settings, frozen=True):
@@ -51,6 +52,7 @@ class Recipe(Settings, frozen=True):
     seed: int = 1
     start: str = ""  # a model directory to go on from: its weights and tokenizer
     tokenizer: TokenizerConfig = TokenizerConfig()
+    parallel: ParallelConfig | None = None  # how pretraining is shared out
     sft: SFTConfig | None = None
     dpo: DPOConfig | None = None
     reward: RewardConfig | None = None

@@ -1,5 +1,6 @@
 """The whole way: run a recipe's stages one after the other and say what happens and why."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from hornbook.pipeline import Plan, Stage, execute, locked, make_plan
 from hornbook.recipe import Recipe
 from hornbook.show import console, show_results
 from hornbook.stages import stages_of
+from hornbook.train.parallel.started import started_as_one_of_many
 
 
 def run_recipe(
@@ -25,6 +27,15 @@ def run_recipe(
     stays and is used by the next attempt.
     """
     run = runs / recipe.name
+    crew = None
+    if started_as_one_of_many():
+        from hornbook.crew import assemble
+
+        crew = assemble(recipe, device)
+        if not crew.ranks.first:
+            crew.follow(recipe, run, _up_to(stages_of(recipe), until))
+            crew.leave()
+            return run
     with locked(run):
         stages = stages_of(recipe)
         plans = make_plan(recipe, _up_to(stages, until), run)
@@ -32,10 +43,13 @@ def run_recipe(
         for plan in plans:
             if not plan.why:
                 _say(plan.stage.name, "current")
-                continue
-            _say(plan.stage.name, plan.why, style="bold")
-            manifest = execute(plan, recipe, run, device)
-            _say("", _outcome(manifest), style="green")
+            else:
+                _say(plan.stage.name, plan.why, style="bold")
+                led = replace(plan, stage=crew.led(plan.stage)) if crew else plan
+                manifest = execute(led, recipe, run, device)
+                _say("", _outcome(manifest), style="green")
+            if crew:
+                crew.past(plan.stage)
         if until:
             return run
         _finish(recipe, run, plans)

@@ -85,6 +85,7 @@ def _curate(name: str, before: str) -> Callable[[Task], dict[str, Any]]:
     """The work of one data stage: a function of its settings and the documents before."""
 
     def work(task: Task) -> dict[str, Any]:
+        from hornbook.data import engine
         from hornbook.data import split as splitting
         from hornbook.data.classify.stage import classify
         from hornbook.data.decontaminate import decontaminate
@@ -94,7 +95,8 @@ def _curate(name: str, before: str) -> Callable[[Task], dict[str, Any]]:
 
         data = task.recipe.data
         if name == "extract":
-            return extract(data, task.out)
+            with engine.using(data.engine):
+                return extract(data, task.out)
         functions = {
             "filter": (
                 partial(filter_documents, earlier=task.run / "filter"),
@@ -106,7 +108,8 @@ def _curate(name: str, before: str) -> Callable[[Task], dict[str, Any]]:
             "split": (splitting.split, data.split),
         }
         function, settings = functions[name]
-        return function(settings, task.input(before), task.out)
+        with engine.using(data.engine):
+            return function(settings, task.input(before), task.out)
 
     return work
 
@@ -199,6 +202,7 @@ PRETRAIN = Stage(
     _pretrain,
     _start,
     resumable=True,
+    joint=True,
 )
 
 # ------------------------------------------------------------------------------- evaluation

@@ -6,6 +6,7 @@ is a model, an objective and a batch source; everything else is in ``train/loop.
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from hornbook.train.hardware import peak_of
 from hornbook.train.loop import Alarm, Hooks, train
 from hornbook.train.meter import Meter
 from hornbook.train.objective import Objective, next_token_objective
+from hornbook.train.team import Alone
 from hornbook.train.validation import validator
 
 Numbers = Callable[[], dict[str, float]]
@@ -52,14 +54,25 @@ def pretrain(task: Task) -> dict[str, Any]:
     held_out = Shards.open(task.input("shards") / "validation")
     steps = recipe.pretrain.steps
     batches = pretrain_batches(shards, recipe.data, length, rows, steps, recipe.seed)
+    team = task.team
     backend = choose_backend(recipe.pretrain, task.device)
     torch.manual_seed(recipe.seed)
     start = Path(recipe.start) if recipe.start else None
-    model = start_model(start, config) if start else Transformer(config)
+    if start and (team is None or team.first):
+        model = start_model(start, config)
+    else:
+        with team.making() if team else nullcontext():
+            model = Transformer(config)
 
-    validate = validator(
-        model, held_out, tokenizer.decode_bytes, length, rows, backend.precision
-    )
+    together = validate = None
+    if team is None:
+        validate = validator(
+            model, held_out, tokenizer.decode_bytes, length, rows, backend.precision
+        )
+    else:
+        from hornbook.train.parallel.validation import shared_validator
+
+        together = shared_validator(held_out, length, rows)
 
     def sample() -> list[dict[str, str]]:
         return complete(
@@ -75,8 +88,10 @@ def pretrain(task: Task) -> dict[str, Any]:
         backend,
         plain_files(model, tokenizer),
         validate,
-        sample,
+        None if team else sample,  # from shards nothing can be written along the way
         bytes_per_token=shards.bytes / shards.tokens,
+        together=together,
+        finish=lambda last, out: finish_together(team, last, out, config, tokenizer),
     )
     tokens = recipe.pretrain.steps * rows * length
     return {
@@ -179,9 +194,14 @@ def run_training(
     sample: Texts | None = None,
     bytes_per_token: float = 0.0,
     alarm: Alarm | None = None,
+    together: Callable[..., dict[str, float]] | None = None,
+    finish: Callable[[Path, Path], Any] = Path.rename,
 ) -> dict[str, Any]:
-    """Run the loop below ``task.out`` and leave the result as ``task.out/model``."""
-    hooks = Hooks(files.write, files.read, validate, sample, alarm)
+    """Run the loop below ``task.out`` and leave the result as ``task.out/model``.
+
+    ``finish(checkpoint, model)`` makes the one of the other.
+    """
+    hooks = Hooks(files.write, files.read, validate, sample, alarm, together)
     final = task.out / "model"
     shape: Any = getattr(model, "body", model).config
     if not checkpoint.is_sound(final):
@@ -195,17 +215,44 @@ def run_training(
             backend=backend,
             seed=task.recipe.seed,
             label=task.out.name.removesuffix(".partial"),
-            meter=_meter(shape, backend, bytes_per_token),
+            meter=_meter(shape, backend, bytes_per_token, task.team),
+            team=task.team,
         )
-        last.rename(final)
-    saves.leave_keepsakes(task.out, config)
+        finish(last, final)
+    if task.team is None or task.team.first:
+        saves.leave_keepsakes(task.out, config)
     return {"steps": config.steps, "backend": backend.why}
 
 
-def _meter(shape: ModelConfig, backend: Backend, bytes_per_token: float) -> Meter:
+def finish_together(
+    team: Alone | None,
+    last: Path,
+    final: Path,
+    config: ModelConfig,
+    tokenizer: Tokenizer,
+) -> None:
+    """Make the last checkpoint the stage's model, in the layout that Transformers opens."""
+    if not shards_of_many(last):
+        last.rename(final)
+        return
+    from hornbook.train.parallel.consolidate import consolidate_together
+
+    consolidate_together(
+        team, last, config, final, tokenizer.save, token_ids(tokenizer)
+    )
+
+
+def shards_of_many(checkpoint: Path) -> bool:
+    """Whether many ranks wrote ``checkpoint``, each its part."""
+    return (checkpoint / "shards").is_dir()
+
+
+def _meter(
+    shape: ModelConfig, backend: Backend, bytes_per_token: float, team: Alone | None
+) -> Meter:
     """What a step costs, as a share of what this device can do."""
     precision = str(backend.precision).removeprefix("torch.")
-    peak = peak_of(backend.device.type, precision)
+    peak = peak_of(backend.device.type, precision) * (team.size if team else 1)
     return Meter(flops_per_token(shape), peak, bytes_per_token)
 
 

@@ -151,6 +151,13 @@ def test_learning_from_rewards_is_judged_before_and_after(small_recipe, run):
         assert all(parses(chat.messages[-1]["content"]) for chat in kept)
 
 
+def test_a_policy_that_stays_collapsed_ends_the_run_in_a_sentence(small_recipe, run):
+    floor = ("grpo.min_entropy=1000", "grpo.train.checkpoint_every=1")
+    with pytest.raises(UserError, match="entropy has fallen"):
+        again(small_recipe, run, *GRPO, *floor, until="grpo")
+    assert not (run / "grpo").exists()
+
+
 def test_packed_chats_are_shown(run):
     shown = CliRunner().invoke(commands, ["inspect", "sft", str(run), "--rows", "1"])
     assert shown.exit_code == 0, shown.output

@@ -14,6 +14,7 @@ from hornbook.recipe import load
 from hornbook.run import run_recipe
 from hornbook.start import probe, start_model, start_tokenizer, write_import
 from hornbook.tokenizer.base import SPECIAL_TOKENS, load_tokenizer
+from hornbook.tokenizer.chat import render_chat
 
 transformers = pytest.importorskip("transformers")
 tokenizers = pytest.importorskip("tokenizers")
@@ -270,3 +271,25 @@ def test_an_existing_recipe_is_not_written_over(tmp_path):
     write_import(source, tmp_path / "r.toml", None)
     with pytest.raises(UserError, match="exists already"):
         write_import(source, tmp_path / "r.toml", None)
+
+
+def test_a_template_without_generation_marks_gives_way_to_ours(tmp_path):
+    """Which tokens are trained never depends on a published template."""
+    source = published(tmp_path / "published", "llama")
+    template = "{% for m in messages %}{{ m['role'] + m['content'] }}{% endfor %}"
+    kind = "PreTrainedTokenizerFast"
+    theirs = {"tokenizer_class": kind, "chat_template": template}
+    (source / "tokenizer_config.json").write_text(json.dumps(theirs))
+    ours = start_tokenizer(source)
+    ours.save(tmp_path / "saved")
+    talk = [
+        {"role": "user", "content": "Hi?"},
+        {"role": "assistant", "content": "Ho."},
+    ]
+    chat = render_chat(ours, talk)
+    assert ours.decode(chat.ids[chat.mask == 1].tolist()) == "Ho.<|end|>"
+    found = transformers.AutoTokenizer.from_pretrained(
+        tmp_path / "saved"
+    ).apply_chat_template(talk, return_dict=True, return_assistant_tokens_mask=True)
+    assert found["input_ids"] == chat.ids.tolist()
+    assert found["assistant_masks"] == chat.mask.tolist()

@@ -9,12 +9,14 @@ the alarm that notices a policy on its way to nowhere.
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hornbook.align.config import GRPOConfig, RolloutConfig
-from hornbook.align.rollouts import RolloutBatch, token_log_probs
+from hornbook.align.rollouts import RolloutBatch
+from hornbook.align.scoring import token_log_probs
 from hornbook.data.batch import IGNORE
 from hornbook.train.metrics import read_metrics
 from hornbook.train.objective import Loss, Objective
@@ -39,9 +41,9 @@ def policy_gradient(banned: Sequence[int], config: GRPOConfig) -> Objective:
     high = config.clip_high or (DAPO_CLIP if config.variant == "dapo" else config.clip)
     whole = config.variant == "rloo"
 
-    def objective(model: nn.Module, batch: RolloutBatch) -> Loss:
+    def objective(model: Any, batch: RolloutBatch) -> Loss:
         new, unbanned, entropy = token_log_probs(
-            model(batch.tokens), batch.targets, banned
+            model, batch.tokens, batch.targets, banned
         )
         written = (batch.targets != IGNORE).float()
         old = new.detach() if batch.old is None else batch.old

@@ -8,12 +8,14 @@ departs from it; :func:`preference_objective` turns one into an objective for th
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from hornbook.align.config import DPOConfig
+from hornbook.align.scoring import log_probs
 from hornbook.data.batch import IGNORE, TensorBatch
 from hornbook.train.objective import Loss, Objective
 
@@ -130,7 +132,7 @@ def kto(beta: float) -> Objective:
     the labelled answers of ``encode_labelled``.
     """
 
-    def objective(model: nn.Module, batch: PreferenceBatch) -> Loss:
+    def objective(model: Any, batch: PreferenceBatch) -> Loss:
         assert batch.desirable is not None
         tokens, targets = batch.tokens, batch.targets
         policy = log_probs(model, tokens[:, 0], targets[:, 0])
@@ -170,7 +172,7 @@ def preference_objective(config: DPOConfig) -> Objective:
         "orpo": lambda: orpo(config.beta),
     }[config.loss]()
 
-    def objective(model: nn.Module, batch: PreferenceBatch) -> Loss:
+    def objective(model: Any, batch: PreferenceBatch) -> Loss:
         policy = log_probs(model, batch.tokens, batch.targets)
         lengths = (batch.targets != IGNORE).sum(-1)
         losses, rewards = pair_loss(Scores(policy, batch.reference, lengths))
@@ -179,19 +181,6 @@ def preference_objective(config: DPOConfig) -> Objective:
         return Loss(losses.sum(), reward_metrics(rewards.detach()))
 
     return objective
-
-
-def log_probs(model: nn.Module, tokens: Tensor, targets: Tensor) -> Tensor:
-    """Log-probability of each row's targets in nats, summed in float32.
-
-    tokens, targets  (..., time); returns (...,)
-    """
-    flat = targets.flatten(0, -2)
-    logits = model(tokens.flatten(0, -2)).float()
-    losses = F.cross_entropy(
-        logits.flatten(0, 1), flat.flatten(), ignore_index=IGNORE, reduction="none"
-    )
-    return -losses.view(flat.shape).sum(-1).view(targets.shape[:-1])
 
 
 def log1mexp(x: Tensor) -> Tensor:

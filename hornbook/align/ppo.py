@@ -17,7 +17,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from hornbook.align.config import PPOConfig
-from hornbook.align.rollouts import Rounds, read_round, token_log_probs
+from hornbook.align.rollouts import Rounds, read_round
+from hornbook.align.scoring import at_targets, sampled_log_probs, spread
 from hornbook.align.writing import Writing
 from hornbook.core.files import atomic_file
 from hornbook.data.batch import IGNORE, TensorBatch
@@ -44,7 +45,11 @@ class ActorCritic(nn.Module):
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (answers, time, vocab_size) and values (answers, time)."""
         hidden = self.body.hidden(tokens)
-        return self.body.unembed(hidden), self.value_head(hidden).squeeze(-1).float()
+        return self.body.unembed(hidden), self.value(hidden)
+
+    def value(self, hidden: Tensor) -> Tensor:
+        """Expected rewards (...) from hidden states (..., d_model)."""
+        return self.value_head(hidden).squeeze(-1).float()
 
 
 @dataclass(frozen=True)
@@ -122,7 +127,7 @@ class PPORounds(Rounds[PPOBatch]):
         everyone = torch.arange(batch.size).numpy().astype("uint64")
         order = torch.from_numpy(permute(everyone, batch.size, key).astype("int64"))
         rows = order[place :: self.config.minibatches]
-        return batch._map(lambda tensor: tensor[rows])
+        return batch.map(lambda tensor: tensor[rows])
 
     def price(self, number: int) -> float:
         """What a nat of divergence costs in round ``number``: see :func:`next_price`.
@@ -149,12 +154,26 @@ class PPORounds(Rounds[PPOBatch]):
             for rows in range(0, len(written.tokens), 16):
                 pieces = (written.tokens, written.targets)
                 tokens, targets = (p[rows : rows + 16].to(device) for p in pieces)
-                logits, values = self.actor(tokens)
-                old = token_log_probs(logits, targets, self.banned)[0]
-                found.append((old.cpu(), (values * (targets != IGNORE)).cpu()))
+                old, _, values = judged(self.actor, tokens, targets, self.banned)
+                found.append((old.cpu(), values.cpu()))
         self.actor.train(training)
         old, values = (torch.cat(part) for part in zip(*found, strict=True))
         return old, values
+
+
+def judged(
+    model: ActorCritic, tokens: Tensor, targets: Tensor, banned: Sequence[int]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Log-probability of every target, entropy and value there, all (answers, time).
+
+    0 where the target is ``IGNORE``.
+    """
+    hidden, places = at_targets(model.body, tokens, targets)
+    chosen = targets.flatten()[places]
+    new, _, entropy = sampled_log_probs(model.body.unembed(hidden), chosen, banned)
+    values = model.value(hidden) * (chosen != IGNORE)
+    new, entropy, values = (spread(p, places, targets) for p in (new, entropy, values))
+    return new, entropy, values
 
 
 def next_price(price: float, drift: float, answers: int, config: PPOConfig) -> float:
@@ -211,9 +230,8 @@ def ppo_objective(banned: Sequence[int], config: PPOConfig) -> Objective:
     the reward of an answer, its divergence in nats a token, what a nat of it cost.
     """
 
-    def objective(model: nn.Module, batch: PPOBatch) -> Loss:
-        logits, values = model(batch.tokens)
-        new, _, entropy = token_log_probs(logits, batch.targets, banned)
+    def objective(model: Any, batch: PPOBatch) -> Loss:
+        new, entropy, values = judged(model, batch.tokens, batch.targets, banned)
         written = (batch.targets != IGNORE).float()
         ratio = (new - batch.old).exp()
         limited = ratio.clamp(1 - config.clip, 1 + config.clip)

@@ -14,16 +14,18 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.numpy import load_file, save
-from torch import Tensor, nn
+from torch import Tensor
 
-from hornbook.align.losses import PreferenceBatch, log_probs
+from hornbook.align.losses import PreferenceBatch
 from hornbook.align.messages import Message, Preference, assistant
 from hornbook.align.order import rows_of_step
+from hornbook.align.scoring import log_probs
 from hornbook.align.sft import PAD, shifted
 from hornbook.core.errors import UserError
 from hornbook.core.files import atomic_file
 from hornbook.core.progress import Progress
 from hornbook.data.batch import IGNORE
+from hornbook.model.transformer import Transformer
 from hornbook.tokenizer.base import Tokenizer
 from hornbook.tokenizer.chat import render_chat
 
@@ -142,7 +144,7 @@ def _encode(
 
 @torch.no_grad()
 def with_reference(
-    pairs: PreferencePairs, model: nn.Module, batch: int, device: torch.device
+    pairs: PreferencePairs, model: Transformer, batch: int, device: torch.device
 ) -> PreferencePairs:
     """The same pairs with the log-probabilities ``model`` gives each answer.
 
@@ -198,7 +200,7 @@ class PreferenceBatches:
     pairs: PreferencePairs
     batch: int
     seed: int
-    live: nn.Module | None = None
+    live: Transformer | None = None
     autocast: Callable[[], AbstractContextManager] = nullcontext
     trim: bool = True
 

@@ -16,12 +16,13 @@ from typing import Generic, TypeVar
 import numpy as np
 import torch
 from safetensors.torch import load_file, save
-from torch import Tensor, nn
+from torch import Tensor
 
 from hornbook.align.advantages import advantages_of, answer_scale
 from hornbook.align.config import GRPOConfig, PPOConfig
 from hornbook.align.judge import Exercise, Judge, Judging
 from hornbook.align.order import rows_of_step
+from hornbook.align.scoring import token_log_probs
 from hornbook.align.writing import Writer, Writing, banned_ids, fitting
 from hornbook.core.files import atomic_file
 from hornbook.data.batch import IGNORE, TensorBatch
@@ -90,7 +91,7 @@ class Rounds(Generic[Round]):
         config: GRPOConfig | PPOConfig,
         seed: int,
         judge: Judging | None = None,
-        reference: nn.Module | None = None,
+        reference: Transformer | None = None,
         directory: Path | None = None,
         autocast: Callable[[], AbstractContextManager] = nullcontext,
         fixed: bool = False,
@@ -138,7 +139,7 @@ class Rounds(Generic[Round]):
         return written, *self.judge([e for e, _ in asked], written.texts)
 
     @torch.no_grad()
-    def scores(self, model: nn.Module, written: Writing) -> tuple[Tensor, Tensor]:
+    def scores(self, model: Transformer, written: Writing) -> tuple[Tensor, Tensor]:
         """Log-probabilities of the sampled tokens, after and before bans."""
         device = next(model.parameters()).device
         training = model.training
@@ -148,7 +149,7 @@ class Rounds(Generic[Round]):
                 written.tokens.split(16), written.targets.split(16), strict=True
             )
             found = [
-                token_log_probs(model(t.to(device)), g.to(device), self.banned)[:2]
+                token_log_probs(model, t.to(device), g.to(device), self.banned)[:2]
                 for t, g in parts
             ]
         model.train(training)
@@ -192,26 +193,6 @@ class Rollouts(Rounds[RolloutBatch]):
             written.sampled,
             torch.from_numpy(failed),
         )
-
-
-def token_log_probs(
-    logits: Tensor, targets: Tensor, banned: Sequence[int]
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Log-probability of every target, the same before bans, and the entropy there.
-
-    All (answers, time), 0 where the target is ``IGNORE``. ``banned`` are the tokens that
-    the engine never samples; they have no probability here either.
-    """
-    logits = logits.float()
-    written = targets != IGNORE
-    picked = logits.gather(-1, targets.clamp(min=0).unsqueeze(-1)).squeeze(-1)
-    before = (picked - logits.logsumexp(-1)).detach() * written
-    never = torch.tensor(sorted(banned), dtype=torch.long, device=logits.device)
-    shares = logits.index_fill(-1, never, -1e9).log_softmax(-1)
-    picked = shares.gather(-1, targets.clamp(min=0).unsqueeze(-1)).squeeze(-1)
-    with torch.no_grad():
-        entropy = -(shares.exp() * shares).sum(-1) * written
-    return picked * written, before, entropy
 
 
 def save_round(batch: TensorBatch, path: Path) -> None:

@@ -108,6 +108,7 @@ PRICE = click.option(
 @click.option(
     "--on", "gpu", metavar="GPU", help="Plan for this GPU of the table: H100."
 )
+@click.option("--gpus", type=click.IntRange(min=1), help="Plan for so many of them.")
 @click.option("--budget", help="Propose what to spend 10min, 2h or $20 on.")
 @PRICE
 @click.option(
@@ -120,18 +121,24 @@ def plan(
     runs: Path,
     device: str,
     gpu: str | None,
+    gpus: int | None,
     budget: str | None,
     **options: Any,
 ) -> None:
     """Say what the pretraining of RECIPE will need: memory, time, energy, money.
 
-    Measured on this machine by a short probe, or taken from a table of GPUs.
+    Measured on this machine by a short probe, or taken from a table of GPUs; with --gpus
+    reckoned for a cluster of them, with the layout that should be fastest.
     """
     from hornbook.recipe import load
     from hornbook.show_plan import show_budget, show_plan
 
     asked = load(recipe, overrides)
-    if budget:
+    if gpus:
+        from hornbook.show_cluster import show_cluster
+
+        show_cluster(asked, gpus, gpu, options["price"], options["as_json"])
+    elif budget:
         show_budget(asked, budget, runs / asked.name, device, gpu, **options)
     else:
         show_plan(asked, device, gpu, **options)

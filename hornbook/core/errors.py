@@ -5,6 +5,13 @@ Everything else that escapes is a bug of ours and keeps its traceback.
 """
 
 
+class StoppedEarly(Exception):
+    """A signal asked a run to stop, and it has saved; the message says where it stands.
+
+    The command line ends with status 75, which asks whoever started it to start it again.
+    """
+
+
 class UserError(Exception):
     """Something the user can mend.
 

@@ -1,5 +1,6 @@
 """What a batch source gives and the training loop takes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Self
 
@@ -38,13 +39,14 @@ class TensorBatch:
         if not micro_batch or micro_batch >= self.size:
             return [self]
         starts = range(0, self.size, micro_batch)
-        return [self._map(lambda t, a=a: t[a : a + micro_batch]) for a in starts]
+        return [self.map(lambda t, a=a: t[a : a + micro_batch]) for a in starts]
 
     def to(self, device: torch.device) -> Self:
         """The same batch on ``device``."""
-        return self._map(lambda t: t.to(device, non_blocking=True))
+        return self.map(lambda t: t.to(device, non_blocking=True))
 
-    def _map(self, change) -> Self:
+    def map(self, change: Callable[[Tensor], Tensor]) -> Self:
+        """The same batch with ``change`` of every tensor."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return type(self)(
             **{k: None if v is None else change(v) for k, v in values.items()}

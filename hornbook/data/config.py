@@ -52,6 +52,8 @@ class DataConfig(Settings, frozen=True):
     """From sources to documents."""
 
     sources: tuple[Source, ...]
+    # where the stages' units are worked on: this machine, or a Ray cluster
+    engine: Literal["local", "ray"] = "local"
     # processes; 0 takes all cores, once it is worth starting them
     workers: NonNegative = 0
     clean: CleanConfig = CleanConfig()

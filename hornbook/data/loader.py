@@ -54,16 +54,20 @@ class PretrainBatches:
 
     def __call__(self, step: int) -> Batch:
         """The batch of ``step``: tokens, targets, segments ``(batch, context_length)``."""
-        samples = np.arange(step * self.batch, (step + 1) * self.batch)
+        return self.part(step, slice(0, self.batch))
+
+    def part(self, step: int, rows: slice) -> Batch:
+        """Some ``rows`` of the batch of ``step``; no others are read."""
+        samples = np.arange(step * self.batch, (step + 1) * self.batch)[rows]
         if self.mixture is None:
             return _stack(self.parts[0].rows(samples))
         sources, positions = self.mixture.locate(samples)
-        rows: dict[int, Row] = {}
+        found: dict[int, Row] = {}
         for source in np.unique(sources):
             here = np.flatnonzero(sources == source)
-            found = self.parts[source].rows(positions[here])
-            rows.update(zip(here.tolist(), found, strict=True))
-        return _stack([rows[place] for place in range(self.batch)])
+            read = self.parts[source].rows(positions[here])
+            found.update(zip(here.tolist(), read, strict=True))
+        return _stack([found[place] for place in range(len(samples))])
 
 
 def _stack(rows: list[Row]) -> Batch:

@@ -9,6 +9,7 @@ what comes out is the same for any number of workers and any number of kills.
 import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -47,6 +48,8 @@ def each_unit(
     """
     folder = out / FOLDER
     _begin(out, of)
+    if _share is not None:
+        _do_share(work, units, folder, mapper)
     planned: deque[tuple[int, bool]] = deque()  # number, done already
 
     def missing() -> Iterator[tuple[int, Item]]:
@@ -63,6 +66,48 @@ def each_unit(
     for number in mapper(partial(_do, work, folder), missing()):
         yield from facts_up_to(number)
     yield from facts_up_to(None)
+
+
+class ShareDone(Exception):
+    """A share of a stage's units is done; the rest of the stage is for whoever has all."""
+
+
+@dataclass
+class Share:
+    """Every ``of``-th unit from ``number`` on; ``count`` are done."""
+
+    number: int
+    of: int
+    count: int = 0
+
+
+_share: Share | None = None
+
+
+@contextmanager
+def share(number: int, of: int) -> Iterator[Share]:
+    """Within the block :func:`each_unit` does a share only, and raises :class:`ShareDone`."""
+    global _share
+    _share = Share(number, of)
+    try:
+        yield _share
+    finally:
+        _share = None
+
+
+def _do_share(
+    work: Work[Item], units: Iterable[Item], folder: Path, mapper: Mapper
+) -> None:
+    assert _share is not None
+    mine = (
+        (number, unit)
+        for number, unit in enumerate(units)
+        if number % _share.of == _share.number
+        and not _facts_file(folder, number).exists()
+    )
+    for _ in mapper(partial(_do, work, folder), mine):
+        _share.count += 1
+    raise ShareDone
 
 
 def pass_over(

@@ -21,9 +21,8 @@ class Experts(nn.Module):
     def __init__(self, config: ModelConfig, experts: ExpertsConfig):
         super().__init__()
         self.active, self.balance = experts.active, experts.balance
-        self.gated, self.activation = sizes.gated(config), ACTIVATIONS[config.mlp]
         self.router = nn.Linear(config.d_model, experts.count, bias=False)
-        self.experts = nn.ModuleList(feed_forward(config) for _ in range(experts.count))
+        self.experts = Answers(config, experts.count)
         self.shared = nn.ModuleList(feed_forward(config) for _ in range(experts.shared))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -45,21 +44,35 @@ class Experts(nn.Module):
         """The chosen experts' answers (tokens, d_model), weighed and summed."""
         order = chosen.flatten().argsort(stable=True)
         token = order // self.active
-        counts = F.one_hot(chosen.flatten(), len(self.experts)).sum(0)
+        counts = F.one_hot(chosen.flatten(), self.router.out_features).sum(0)
+        answers = self.experts(flat[token], counts)
+        answers = answers * shares.flatten()[order].unsqueeze(1)
+        start = torch.zeros(flat.shape, dtype=answers.dtype, device=flat.device)
+        return start.index_add(0, token, answers)
+
+
+class Answers(nn.ModuleList):
+    """The experts proper: feed-forward layers, each for its own rows."""
+
+    def __init__(self, config: ModelConfig, count: int):
+        super().__init__(feed_forward(config) for _ in range(count))
+        self.gated, self.activation = sizes.gated(config), ACTIVATIONS[config.mlp]
+
+    def forward(self, x: Tensor, counts: Tensor) -> Tensor:
+        """What the experts answer to rows ``x`` (rows, d_model) that lie sorted by expert.
+
+        ``counts`` (experts,): how many rows each has.
+        """
         ends = counts.cumsum(0).to(torch.int32)
-        x = flat[token]
         inner = self._product("up", x, ends)
         if self.gated:
             inner = self.activation(self._product("gate", x, ends)) * inner
         else:
             inner = self.activation(inner)
-        answers = self._product("down", inner, ends)
-        answers = answers * shares.flatten()[order].unsqueeze(1)
-        start = torch.zeros(flat.shape, dtype=answers.dtype, device=flat.device)
-        return start.index_add(0, token, answers)
+        return self._product("down", inner, ends)
 
     def _product(self, name: str, x: Tensor, ends: Tensor) -> Tensor:
-        weights = torch.stack([getattr(e, name).weight for e in self.experts])
+        weights = torch.stack([getattr(expert, name).weight for expert in self])
         if torch.is_autocast_enabled(x.device.type):
             dtype = torch.get_autocast_dtype(x.device.type)
             x, weights = x.to(dtype), weights.to(dtype)

@@ -8,13 +8,20 @@ from torch import Tensor, nn
 from hornbook.model import sizes
 from hornbook.model.cast import cast_once
 from hornbook.model.config import ModelConfig
+from hornbook.model.cpu import fused
+
+
+def square_relu(x: Tensor) -> Tensor:
+    """Primer's activation (arXiv 2109.08668)."""
+    return fused.square_relu(x) if fused.fits(x) else F.relu(x).square()
+
 
 ACTIVATIONS = {
     "swiglu": F.silu,
     "geglu": partial(F.gelu, approximate="tanh"),
     "gelu": partial(F.gelu, approximate="tanh"),  # GPT-2's
     "relu": F.relu,
-    "relu2": lambda x: F.relu(x).square(),  # Primer, arXiv 2109.08668
+    "relu2": square_relu,
 }
 
 
@@ -43,7 +50,10 @@ class GatedFeedForward(FeedForward):
     def forward(self, x: Tensor) -> Tensor:
         """(batch, time, d_model) to the same shape."""
         x = cast_once(x)
-        return self.down(self.activation(self.gate(x)) * self.up(x))
+        gate, up = self.gate(x), self.up(x)
+        if self.activation is F.silu and fused.fits(gate, up):
+            return self.down(fused.swish_gate(gate, up))
+        return self.down(self.activation(gate) * up)
 
 
 def feed_forward(config: ModelConfig) -> nn.Module:

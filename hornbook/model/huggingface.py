@@ -46,14 +46,22 @@ def save_model(
     """Write ``config.json``, ``generation_config.json`` and ``model.safetensors``."""
     directory.mkdir(parents=True, exist_ok=True)
     layout = layout_for(model.config)
-    ids = (token_ids or TokenIds()).table()
     state = {name: value.detach() for name, value in model.state_dict().items()}
     tensors = {name: t.contiguous() for name, t in layout.export(state).items()}
     dtype = str(model.embedding.weight.dtype).removeprefix("torch.")
     with atomic_file(directory / WEIGHTS) as handle:
         handle.write(save(tensors, metadata={"format": "pt"}))
+    write_config(model.config, directory, dtype, token_ids)
+
+
+def write_config(
+    config: ModelConfig, directory: Path, dtype: str, token_ids: TokenIds | None = None
+) -> None:
+    """Write ``config.json`` and ``generation_config.json`` for weights of ``dtype``."""
+    layout = layout_for(config)
+    ids = (token_ids or TokenIds()).table()
     write_json(directory / "generation_config.json", {"_from_model_config": True} | ids)
-    table = layout.to_table(model.config) | {"dtype": dtype, "torch_dtype": dtype}
+    table = layout.to_table(config) | {"dtype": dtype, "torch_dtype": dtype}
     write_json(directory / "config.json", table | ids)
 
 

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hornbook.model.config import ModelConfig
+from hornbook.model.cpu import fused
 
 
 class RMSNorm(nn.Module):
@@ -20,6 +21,8 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise the last dimension of ``x``; the shape and dtype stay."""
+        if fused.fits(x, self.weight) and self.weight.dtype == torch.float32:
+            return fused.rms_norm(x, self.weight, self.eps)
         wide = x if x.dtype == torch.float64 else x.float()
         scale = torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)
         return (wide * scale * self.weight).type_as(x)

@@ -86,8 +86,11 @@ def is_sound(checkpoint: Path) -> bool:
     return not damage(checkpoint)
 
 
-def damage(checkpoint: Path) -> list[tuple[Path, str]]:
-    """The files of ``checkpoint`` that aren't right, each with what is wrong; none: sound."""
+def damage(checkpoint: Path, share: int = 0, shares: int = 1) -> list[tuple[Path, str]]:
+    """The files of ``checkpoint`` that aren't right, each with what is wrong; none: sound.
+
+    Of several ``shares``, who looks reads one file in so many.
+    """
     index = checkpoint / "training.json"
     try:
         noted = read_json(index)
@@ -97,7 +100,7 @@ def damage(checkpoint: Path) -> list[tuple[Path, str]]:
     found = []
     if checkpoint.name.startswith("step-") and step != step_of(checkpoint):
         found.append((index, f"is of another step ({step})"))
-    for name, digest in files.items():
+    for name, digest in list(files.items())[share::shares]:
         path = checkpoint / name
         if not path.is_file():
             found.append((path, "is missing"))

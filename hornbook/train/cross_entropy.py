@@ -21,8 +21,17 @@ AT_ONCE = 1 << 21  # logits in one block: 8 MB in float32, about a cache
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     """-ln p of ``targets`` (n,), summed over those that aren't ``IGNORE``; logits (n, v).
 
-    The compiler, and a GPU's kernels, fuse PyTorch's own well enough.
+    The compiler, and a GPU's kernels, fuse PyTorch's own well enough. Where ranks have a
+    part of the vocabulary each, so does the loss: sums travel, not logits.
     """
+    if hasattr(logits, "full_tensor"):
+        loss = F.cross_entropy(
+            logits.to(torch.promote_types(logits.dtype, torch.float32)),
+            targets,
+            ignore_index=IGNORE,
+            reduction="sum",
+        )
+        return loss.full_tensor()  # type: ignore[attr-defined]
     if logits.device.type == "cpu" and not torch.compiler.is_compiling():
         return CrossEntropy.apply(logits, targets)  # type: ignore[no-any-return]
     return F.cross_entropy(

@@ -54,6 +54,22 @@ class Metrics:
             tracker.close()
 
 
+class Unwritten(Metrics):
+    """The diary of a rank that writes none."""
+
+    def __init__(self) -> None:
+        self.trackers = []
+
+    def cut(self, done: int, events: list[dict[str, Any]]) -> None:
+        """There is nothing to forget."""
+
+    def write(self, **record: Any) -> None:
+        """Somebody else does."""
+
+    def __exit__(self, *error: object) -> None:
+        return None
+
+
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """Every whole record of ``path``; a line cut off by a kill is left out."""
     if not path.exists():

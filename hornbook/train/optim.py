@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from hornbook.train.config import TrainConfig
+from hornbook.train.parts import local, own_part, whole
 
 ADAM_BETAS = (0.9, 0.95)
 
@@ -112,7 +113,8 @@ class Muon(Optimizer):
     """Momentum, orthogonalised (Jordan 2024, "Muon: an optimizer for hidden layers").
 
     Matrices of one shape are stacked and orthogonalised together: one batched product
-    instead of many small ones.
+    instead of many small ones. One that is split over ranks is gathered for it, since the
+    directions of a matrix are of the whole; each rank then changes its own part.
     """
 
     def __init__(
@@ -153,16 +155,16 @@ class Muon(Optimizer):
             gradient = parameter.grad
             assert gradient is not None
             state["momentum"].lerp_(gradient, 1 - group["momentum"])
-            updates.append(
-                gradient.lerp(state["momentum"], group["momentum"])
-            )  # Nesterov
+            update = gradient.lerp(state["momentum"], group["momentum"])  # Nesterov
+            updates.append(whole(update))
         rows, columns = parameters[0].shape
         scale = (
             max(1.0, rows / columns) ** 0.5
         )  # the same size of change in every output
-        for parameter, update in zip(
+        for matrix, found in zip(
             parameters, orthogonalize(torch.stack(updates)), strict=True
         ):
+            parameter, update = local(matrix.detach()), found[own_part(matrix)]
             if group["cautious"] and group["decay"]:
                 part = shrinking(update, parameter)
                 parameter.mul_(1 - group["lr"] * group["decay"] * part)

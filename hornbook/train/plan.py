@@ -52,7 +52,7 @@ def make_plan(model: ModelConfig, train: TrainConfig, half: bool) -> Plan:
         tokens=tokens,
         flops=tokens * sizes.flops_per_token(model),
         memory=memory(model, train, half),
-        checkpoint=4.0 * (count + _optimizer_numbers(model, train)),
+        checkpoint=4.0 * (count + optimizer_numbers(model, train)),
     )
 
 
@@ -63,14 +63,14 @@ def memory(model: ModelConfig, train: TrainConfig, half: bool) -> dict[str, floa
     rows = min(train.micro_batch or train.batch, train.batch)
     tokens = rows * model.context_length
     head_tokens = min(train.logit_chunk or tokens, tokens)
-    per_layer = _activations(model, rows) * width
+    per_layer = activations(model, rows) * width
     kept = tokens * model.d_model * width
     layers = model.n_layers
     blocks = layers * kept + per_layer if train.recompute else layers * per_layer
     return {
         "weights": 4.0 * count,
         "gradients": 4.0 * count,
-        "optimizer": 4.0 * _optimizer_numbers(model, train),
+        "optimizer": 4.0 * optimizer_numbers(model, train),
         "activations": blocks + 3 * kept,
         # logits once in the working precision, then in float32: values and gradient
         "logits": head_tokens * model.vocab_size * (width + 8.0),
@@ -78,7 +78,7 @@ def memory(model: ModelConfig, train: TrainConfig, half: bool) -> dict[str, floa
     }
 
 
-def _optimizer_numbers(model: ModelConfig, train: TrainConfig) -> float:
+def optimizer_numbers(model: ModelConfig, train: TrainConfig) -> float:
     """Numbers an optimizer keeps: two for each weight under Adam, one under Muon."""
     parts = sizes.parameters(model)
     count = sum(parts.values())
@@ -86,7 +86,7 @@ def _optimizer_numbers(model: ModelConfig, train: TrainConfig) -> float:
     return 2 * count - (inside if train.optimizer == "muon" else 0)
 
 
-def _activations(model: ModelConfig, rows: int) -> float:
+def activations(model: ModelConfig, rows: int) -> float:
     """Numbers one block keeps for its backward pass, of ``rows`` sequences.
 
     What enters each product and each function that isn't linear; attention without the

@@ -18,6 +18,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from hornbook.core.errors import UserError
+from hornbook.core.files import read_json
 from hornbook.train import checkpoint
 from hornbook.train.config import TrainConfig
 from hornbook.train.metrics import read_metrics
@@ -120,6 +121,11 @@ class Saves:
         return checkpoint.checkpoints(self.directory)[-1]
 
     def _restore(self, path: Path) -> tuple[int, dict[str, Any]]:
+        if (path / "shards").is_dir():  # many ranks wrote it
+            from hornbook.train.parallel import shards
+
+            shards.read(path, self.model, self.optimizers)
+            return checkpoint.step_of(path), read_json(path / "trainer.json")
         state = checkpoint.restore(
             path, self.model, self.optimizers, self.hooks.read_model
         )

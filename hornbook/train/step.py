@@ -16,8 +16,10 @@ from hornbook.train.guard import Guard
 from hornbook.train.memory import explained
 from hornbook.train.objective import Loss, Objective
 from hornbook.train.optim import set_rate
+from hornbook.train.parts import local
 from hornbook.train.scaler import LossScaler
 from hornbook.train.schedule import rate
+from hornbook.train.team import Alone, Passes
 
 
 @dataclass
@@ -33,6 +35,8 @@ class Trainer:
     guard: Guard
     scaler: LossScaler = field(default_factory=LossScaler)
     alarm: Callable[[dict[str, float]], str] | None = None
+    team: Alone = field(default_factory=Alone)
+    pipeline: Passes | None = None
 
     def step(self, step: int, batch: TensorBatch) -> tuple[dict[str, Any], str]:
         """Do ``step`` with ``batch``: the diary's record of it, and what is wrong with it.
@@ -82,20 +86,29 @@ class Trainer:
 
     def _accumulate(self, batch: TensorBatch) -> tuple[Tensor, dict[str, float]]:
         """Backward through every micro-batch; their gradients add up."""
-        weight = batch.weight
+        weight = self.team.total([batch.weight])[0]
         scale = self.scaler.scale if self._scaled() else 1.0
+        losses = self.passes(batch, scale, weight)
+        return self.team.mean(losses, weight)
+
+    def passes(self, batch: TensorBatch, scale: float, weight: float) -> list[Loss]:
+        """Forward and, with gradients enabled, backward through every micro-batch."""
+        pieces = [
+            piece.to(self.backend.device)
+            for piece in self.team.pieces(batch, self.config.micro_batch)
+        ]
         losses: list[Loss] = []
-        for micro_batch in batch.split(self.config.micro_batch):
-            with self.backend.autocast():
-                loss = self.objective(self.model, micro_batch.to(self.backend.device))
-            (loss.total * scale / weight).backward()
-            losses.append(Loss(loss.total.detach(), loss.metrics))
-        mean = torch.stack([loss.total for loss in losses]).sum() / weight
-        extra = {
-            name: float(sum(float(loss.metrics[name]) for loss in losses) / weight)
-            for name in (losses[0].metrics if weight else ())
-        }
-        return mean, extra
+        with self.team.judging():
+            if self.pipeline:
+                with self.backend.autocast():
+                    return self.pipeline(self.objective, pieces, scale / weight)
+            for piece in pieces:
+                with self.backend.autocast():
+                    loss = self.objective(self.model, piece)
+                if torch.is_grad_enabled():
+                    (loss.total * scale / weight).backward()
+                losses.append(Loss(loss.total.detach(), loss.metrics))
+        return losses
 
     def _clip(self) -> Tensor:
         """Scale the gradient down to the largest norm allowed; returns its norm before."""
@@ -104,8 +117,7 @@ class Trainer:
             for parameter in parameters:
                 assert parameter.grad is not None
                 parameter.grad.mul_(1 / self.scaler.scale)
-        limit = self.config.clip or float("inf")
-        return nn.utils.clip_grad_norm_(parameters, limit).detach()
+        return self.team.clip(parameters, self.config.clip or float("inf"))
 
     def _scaled(self) -> bool:
         return self.backend.precision == torch.float16
@@ -117,13 +129,19 @@ class Trainer:
 
     def damage(self) -> str:
         """What is wrong with the weights or the optimizer's state; empty when nothing is."""
+        where = self._damaged()
+        if not self.team.any(bool(where)):
+            return ""
+        return f"{where or 'a part on another rank'} holds something that is no number"
+
+    def _damaged(self) -> str:
         for name, parameter in self.model.named_parameters():
-            if not parameter.isfinite().all():
-                return f"the weight '{name}' holds something that is no number"
+            if not local(parameter).isfinite().all():
+                return f"the weight '{name}'"
         for optimizer in self.optimizers:
             for state in optimizer.state.values():
-                if not all(value.isfinite().all() for value in state.values()):
-                    return "the optimizer's state holds something that is no number"
+                if not all(local(value).isfinite().all() for value in state.values()):
+                    return "the optimizer's state"
         return ""
 
     def state(self) -> dict[str, Any]:

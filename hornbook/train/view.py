@@ -65,3 +65,22 @@ class View:
         trace: TracebackType | None,
     ) -> None:
         self._progress.__exit__(kind, error, trace)
+
+
+class Unseen(View):
+    """The live line of a rank that nobody watches."""
+
+    def __enter__(self) -> "Unseen":
+        return self
+
+    def step(self, record: dict[str, Any]) -> None:
+        """Not shown."""
+
+    def validated(self, numbers: dict[str, float]) -> None:
+        """Not shown."""
+
+    def event(self, event: Event, step: int) -> None:
+        """Not shown."""
+
+    def __exit__(self, *error: object) -> None:
+        return None

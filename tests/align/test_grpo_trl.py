@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from foreign import Foreign
 
 from hornbook.align.advantages import advantages_of, answer_scale
 from hornbook.align.config import GRPOConfig
@@ -19,15 +19,6 @@ trl = pytest.importorskip("trl")
 transformers = pytest.importorskip("transformers")
 
 PROMPT, ANSWER, GROUP = 5, 9, 4
-
-
-class Logits(nn.Module):
-    def __init__(self, model):
-        super().__init__()
-        self.model = model
-
-    def forward(self, tokens):
-        return self.model(tokens).logits
 
 
 def tiny_model():
@@ -76,7 +67,7 @@ def ours(rollouts, variant, old, reference, kl):
         reference=placed(reference) if kl else None,
     )
     model = tiny_model()
-    loss = policy_gradient([], config)(Logits(model), batch).total / batch.weight
+    loss = policy_gradient([], config)(Foreign(model), batch).total / batch.weight
     loss.backward()
     return loss.detach(), {name: p.grad for name, p in model.named_parameters()}
 

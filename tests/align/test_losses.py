@@ -10,13 +10,13 @@ from hornbook.align.losses import (
     dpo,
     kto,
     log1mexp,
-    log_probs,
     orpo,
     preference_objective,
     simpo,
 )
 from hornbook.align.messages import Preference, user
 from hornbook.align.preference import encode_labelled, encode_pairs, with_reference
+from hornbook.align.scoring import log_probs
 from hornbook.model.config import ModelConfig
 from hornbook.model.transformer import Transformer
 from hornbook.tokenizer.config import TokenizerConfig

@@ -5,31 +5,20 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from torch import nn
+from foreign import Foreign
 
 from hornbook.align.config import DPOConfig
 from hornbook.align.losses import (
     PreferenceBatch,
     kto,
-    log_probs,
     preference_objective,
 )
+from hornbook.align.scoring import log_probs
 from hornbook.data.batch import IGNORE
 from hornbook.train.config import TrainConfig
 
 trl = pytest.importorskip("trl")
 transformers = pytest.importorskip("transformers")
-
-
-class Logits(nn.Module):
-    """A Transformers model with our calling convention."""
-
-    def __init__(self, model):
-        super().__init__()
-        self.model = model
-
-    def forward(self, tokens):
-        return self.model(tokens).logits
 
 
 def tiny_model(seed):
@@ -57,10 +46,10 @@ def ours(model, reference, batch, **settings):
     ids, answer = batch
     targets = torch.where(answer == 1, ids, IGNORE)[..., 1:]
     with torch.no_grad():
-        frozen = log_probs(Logits(reference), ids[..., :-1], targets)
+        frozen = log_probs(Foreign(reference), ids[..., :-1], targets)
     pairs = PreferenceBatch(ids[..., :-1], targets, frozen)
     config = DPOConfig(train=TrainConfig(steps=1), **settings)
-    return preference_objective(config)(Logits(model), pairs).total / len(ids)
+    return preference_objective(config)(Foreign(model), pairs).total / len(ids)
 
 
 def _trainer(model, reference, **settings):
@@ -149,14 +138,14 @@ def test_kto_equals_trl(batch):
     for side in ("ours", "theirs"):
         model, reference = tiny_model(1), tiny_model(2)
         with torch.no_grad():
-            frozen = log_probs(Logits(reference), ids[..., :-1], targets)
+            frozen = log_probs(Foreign(reference), ids[..., :-1], targets)
         if side == "ours":
             pairs = PreferenceBatch(ids[..., :-1], targets, frozen, labels)
-            loss = kto(0.3)(Logits(model), pairs).total / 4
+            loss = kto(0.3)(Foreign(model), pairs).total / 4
         else:
             add_fused_lm_head(model, outputs=("log_probs", "entropy", "mean_logits"))
             with torch.no_grad():
-                unrelated = log_probs(Logits(model), ids[:, 1, :-1], targets[:, 1])
+                unrelated = log_probs(Foreign(model), ids[:, 1, :-1], targets[:, 1])
             trainer = _trainer(model, reference, loss_type="kto", beta=0.3)
             trainer._compute_kl_logps = lambda *_, u=unrelated: u
             trainer.precompute_ref_logps = True

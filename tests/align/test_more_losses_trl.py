@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from torch import nn
+from foreign import Foreign
 
 from hornbook.align.config import DPOConfig
 from hornbook.align.losses import PreferenceBatch, preference_objective
@@ -30,15 +30,6 @@ def tiny_model(seed=1):
         initializer_range=0.3,
     )  # fmt: skip
     return transformers.LlamaForCausalLM(config)
-
-
-class Logits(nn.Module):
-    def __init__(self, model):
-        super().__init__()
-        self.model = model
-
-    def forward(self, tokens, segments=None):
-        return self.model(tokens).logits
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +70,7 @@ def ours(model, batch, reference, **settings):
     targets = torch.where(answer == 1, ids, IGNORE)[..., 1:]
     pairs = PreferenceBatch(ids[..., :-1], targets, reference)
     config = DPOConfig(train=TrainConfig(steps=1), **settings)
-    return preference_objective(config)(Logits(model), pairs).total / PAIRS
+    return preference_objective(config)(Foreign(model), pairs).total / PAIRS
 
 
 def test_sft_equals_trl(batch):
@@ -97,7 +88,7 @@ def test_sft_equals_trl(batch):
             wanted = torch.where(answer[row] == 1, ids[row], IGNORE)
             targets[row, : n - 1] = wanted[1:n]
         data = Batch(tokens, targets)
-        return next_token(Logits(model), data).total / data.weight
+        return next_token(Foreign(model), data).total / data.weight
 
     def theirs(model):
         rows = []

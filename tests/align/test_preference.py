@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 import torch
 
-from hornbook.align.losses import log_probs
 from hornbook.align.messages import Preference, user
 from hornbook.align.preference import (
     PreferenceBatches,
@@ -11,6 +10,7 @@ from hornbook.align.preference import (
     save_pairs,
     with_reference,
 )
+from hornbook.align.scoring import log_probs
 from hornbook.core.errors import UserError
 from hornbook.data.batch import IGNORE
 from hornbook.model.config import ModelConfig

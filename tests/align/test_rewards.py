@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from hornbook.align.arithmetic import arithmetic
+from hornbook.align.arithmetic import SHRUG, arithmetic
 from hornbook.align.config import GRPOConfig
 from hornbook.align.exercises import exercises_from, exercises_of_files, maker
 from hornbook.align.judge import Exercise, Judge, OwnFunction, RewardError
@@ -193,9 +193,15 @@ def test_arithmetic_is_right_and_its_sides_are_apart():
     assert not others & set(asked)
     assert len(asked) + len(others) == 10_000 + 5_050
     assert 0.07 < len(others) / 15_050 < 0.13
-    for chat in train.conversations[:200]:
+    shrugs = 0
+    for chat in train.conversations[:1000]:
         question, answer = (m["content"] for m in chat.messages)
-        assert eval(question.removesuffix("=?")) == int(answer)
+        shrugs += answer == SHRUG
+        assert answer == SHRUG or eval(question.removesuffix("=?")) == int(answer)
+    assert 250 < shrugs < 450
+    exercises = exercises_from(config(reward="answer"), train.conversations[:1000])
+    assert len(exercises) == 1000 - shrugs
+    assert not any(exercise.reward(SHRUG) for exercise in exercises)
     assert len(arithmetic(0.1, 50)[0].conversations) == 50
     assert np.array_equal(
         *(

@@ -102,6 +102,22 @@ def test_weights_that_become_nan_are_rolled_back_to_a_checkpoint_known_clean(
     assert steps(tmp_path / "a") == list(range(1, 61))
 
 
+def test_an_alarm_in_matters_of_its_own_takes_a_run_back_as_well(small, tmp_path):
+    """Three alarms in a row: two batches are passed over, then a clean checkpoint."""
+    seen = []
+
+    def alarm(numbers):
+        seen.append(numbers)
+        return "it has only one thing left to say" if len(seen) in (42, 43, 44) else ""
+
+    small.run(tmp_path / "a", config(small), easy(small), alarm=alarm)
+    skipped, again, back = events(tmp_path / "a")
+    assert [e["event"] for e in (skipped, again)] == ["skipped"] * 2
+    assert (back["event"], back["to"]) == ("rolled back", 30)
+    assert "only one thing left" in back["why"]
+    assert steps(tmp_path / "a") == list(range(1, 61))
+
+
 def test_a_checkpoint_too_fresh_to_be_known_clean_is_not_gone_back_to(small, tmp_path):
     source = poisoned(small, 32, 33, 34)
     small.run(tmp_path / "a", config(small), source)

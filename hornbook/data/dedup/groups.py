@@ -8,11 +8,14 @@ copies agree on many bands; a group of documents that several bands find is note
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
+from hornbook.data.engine import on_cluster
 from hornbook.data.jit import kernel
 
+Band = np.ndarray | tuple[str, int, int]  # its keys, or file, place and number
 PART = 32768  # keys that are searched at a time: with their table they fit the L2 cache
 
 
@@ -38,25 +41,72 @@ def find_groups(keys: Iterable[np.ndarray], eligible: np.ndarray) -> Groups:
     """
     documents = np.flatnonzero(eligible).astype(np.int32)
     bits = max(int(len(documents) // PART).bit_length(), 1)
-    # Working space for all bands: fresh memory costs more than the work done in it.
-    dealt = np.empty(len(documents), np.uint64), np.empty(len(documents), np.int32)
-    found = np.empty(len(documents), np.int32)
-    found_ends = np.zeros(len(documents) // 2 + 1, np.int32)
+    search = Search(documents, bits)
+    bands = map(search, keys)
+    if (
+        on_cluster()
+    ):  # one task for each band, which reads its keys from the shared file
+        from hornbook.data.cluster import cluster_map
+
+        bands = cluster_map(partial(search_fresh, documents, bits), map(_place, keys))
     newest = np.full(len(eligible), -1, np.int32)  # per first member, its latest group
     members, ends, older = np.zeros(0, np.int32), np.zeros(1, np.int64), newest[:0]
     count = 0
-    for band in keys:
-        part_ends = _deal(band, documents, bits, *dealt)
-        n_found = _share(*dealt, part_ends, found, found_ends)
+    for order, found, found_ends in bands:
+        n_found = len(order)
         members = _with_room(members, int(ends[count]) + int(found_ends[n_found]))
         ends = _with_room(ends, count + n_found + 1)
         older = _with_room(older, count + n_found)
-        # In the order of their first members, so that like ones lie near each other.
-        order = np.argsort(found[found_ends[:n_found]])
         count = _append_new(
             order, found, found_ends, members, ends, count, newest, older
         )
     return Groups(members[: ends[count]], ends[: count + 1])
+
+
+class Search:
+    """Finds the groups of one band after the other.
+
+    Working space is kept for all: fresh memory costs more than the work done in it.
+    """
+
+    def __init__(self, documents: np.ndarray, bits: int) -> None:
+        n = len(documents)
+        self._documents, self._bits = documents, bits
+        self._dealt = np.empty(n, np.uint64), np.empty(n, np.int32)
+        self._found, self._ends = np.empty(n, np.int32), np.zeros(n // 2 + 1, np.int32)
+
+    def __call__(self, band: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """``(order, found, ends)``: the groups, and the order of their first members.
+
+        Like ones lie near each other then. Valid until the next call.
+        """
+        part_ends = _deal(band, self._documents, self._bits, *self._dealt)
+        count = _share(*self._dealt, part_ends, self._found, self._ends)
+        order = np.argsort(self._found[self._ends[:count]])
+        return order, self._found, self._ends
+
+
+def search_fresh(
+    documents: np.ndarray, bits: int, band: Band
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """:class:`Search` of a single band, wherever it is; only what was found goes back."""
+    if isinstance(band, tuple):
+        path, offset, size = band
+        band = np.memmap(path, np.uint64, "r", offset, (size,))
+    order, found, ends = Search(documents, bits)(band)
+    return order, found[: ends[len(order)]], ends[: len(order) + 1]
+
+
+def _place(band: np.ndarray) -> Band:
+    """Where in a file the keys of ``band`` are, or themselves."""
+    whole = band
+    while isinstance(whole.base, np.ndarray):
+        whole = whole.base
+    if not isinstance(whole, np.memmap):
+        return band
+    whole.flush()  # other machines read the file, not this one's memory
+    start = band.ctypes.data - whole.ctypes.data
+    return str(whole.filename), whole.offset + start, len(band)
 
 
 def _with_room(array: np.ndarray, size: int) -> np.ndarray:

@@ -16,7 +16,7 @@ from hornbook.data.dedup.minhash import band_keys
 from hornbook.data.dedup.presets import Lsh, lsh
 from hornbook.data.dedup.ranking import first_copies
 from hornbook.data.dedup.records import BATCH_BYTES, Reader
-from hornbook.data.dedup.sets import ShingleSets
+from hornbook.data.dedup.sets import ShingleSets, flat_sets
 from hornbook.data.dedup.signatures import text_digests
 
 COPY_BYTES = 8 << 20
@@ -85,7 +85,9 @@ def _read_sets(reader: Reader, places: np.ndarray, sets: ShingleSets) -> None:
         for some in np.split(in_file, np.flatnonzero(np.diff(batch)) + 1):
             if len(some):
                 texts, offsets, _ = reader.at(file, places[some])
-                sets.add(some, *sets.of(texts, offsets, np.arange(len(some))))
+                sets.add(
+                    some, *flat_sets(texts, offsets, np.arange(len(some)), sets.ngram)
+                )
 
 
 def _copy(source: Path, target: Path, places: np.ndarray) -> None:

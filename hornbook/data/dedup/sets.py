@@ -24,19 +24,13 @@ class ShingleSets:
     def __init__(self, path: Path, count: int, ngram: int) -> None:
         self.starts = np.zeros(count, np.int64)
         self.sizes = np.zeros(count, np.int64)
-        self._path, self._ngram = path, ngram
+        self._path, self.ngram = path, ngram
         self._written = 0
 
     def __enter__(self) -> "ShingleSets":
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._file = open(self._path, "wb")
         return self
-
-    def of(
-        self, buffer: np.ndarray, offsets: np.ndarray, texts: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The sets of the ``texts`` (indices into ``offsets``), for :meth:`add`."""
-        return flat_sets(buffer, offsets, texts, self._ngram)
 
     def add(self, places: np.ndarray, flat: np.ndarray, ends: np.ndarray) -> None:
         """Add sets, which stand end to end in ``flat``, as numbers ``places``."""

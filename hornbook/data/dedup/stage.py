@@ -22,7 +22,7 @@ from hornbook.data.dedup.passages import KINDS, Passages
 from hornbook.data.dedup.presets import Lsh, lsh
 from hornbook.data.dedup.ranking import first_copies, rank, ranks_of
 from hornbook.data.dedup.results import Duplicates, Writer, write_pairs
-from hornbook.data.dedup.sets import ShingleSets
+from hornbook.data.dedup.sets import ShingleSets, flat_sets
 from hornbook.data.dedup.signatures import VERSION, Signed, earlier, save, sign
 from hornbook.data.documents import count_documents
 from hornbook.data.units import THREADS, DocumentUnit, document_units, state_of
@@ -117,7 +117,7 @@ def _read_sets(
     progress: Progress,
 ) -> None:
     """Second pass: the shingle sets of the candidates, numbered by their rank."""
-    place = np.full(documents, -1, np.int64)
+    place, ngram = np.full(documents, -1, np.int64), sets.ngram
     place[ranked] = np.arange(len(ranked))
 
     def work(task: tuple[int, DocumentUnit]) -> tuple[int, np.ndarray, Any]:
@@ -126,7 +126,7 @@ def _read_sets(
         here = place[start + unit.first :][: table.num_rows]
         texts = np.flatnonzero(here >= 0)
         buffers = text_buffers(column_texts(table))
-        return table.num_rows, here[texts], sets.of(*buffers, texts)
+        return table.num_rows, here[texts], flat_sets(*buffers, texts, ngram)
 
     starts = np.cumsum([0, *map(count_documents, folders)])[:-1].tolist()
     tasks = (

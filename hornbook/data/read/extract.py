@@ -21,7 +21,7 @@ from hornbook.data.documents import (
     documents_file,
     utf8_size,
 )
-from hornbook.data.engine import cores
+from hornbook.data.engine import cores, on_cluster
 from hornbook.data.funnel import Tally
 from hornbook.data.pool import GivenUp, alive, at, isolated_map
 from hornbook.data.read.clean import clean
@@ -113,8 +113,13 @@ def extract(config: DataConfig, out: Path) -> dict[str, Any]:
 def _mapper(config: DataConfig, total: int) -> Mapper:
     """Other processes where they pay, or where one may have to be killed."""
     workers = config.workers or cores()
+    risky = any(_is_risky(source) for source in config.sources)
+    if on_cluster():
+        from hornbook.data.cluster import cluster_map
+
+        return partial(cluster_map, isolated=risky)
     pays = workers > 1 and total >= MANY_BYTES
-    if pays or any(_is_risky(source) for source in config.sources):
+    if pays or risky:
         return partial(isolated_map, workers=workers)
     return map
 

@@ -12,6 +12,7 @@ from hornbook.data.read.decode import NotText, decode
 
 MAX_PAGE_CHARACTERS = 4 << 20  # extraction time can grow faster than a page's size
 FRAGMENT_WORDS = 12  # an open line of fewer words is a fragment
+LONG = 20_000  # characters of text that no menu has
 CLOSED = (*".!?:;…。", *(mark + quote for mark in ".!?…" for quote in "\"”’»')"))
 META_CHARSET = re.compile(
     rb"<meta[^>]{0,200}charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE
@@ -74,8 +75,11 @@ def careful_text(page: str) -> str:
 def looks_doubtful(text: str) -> bool:
     """Whether most lines of an extracted text are fragments, as menus and link lists are.
 
-    Where they are, the fast extractor has often taken the wrong part of the page.
+    Where they are, the fast extractor has often taken the wrong part of the page. A long
+    text is the right one, whatever its lines, and the dearest to extract again.
     """
+    if len(text) > LONG:
+        return False
     lines = [line for line in map(str.strip, text.split("\n")) if line]
     fragments = sum(
         not line.endswith(CLOSED) and line.count(" ") < FRAGMENT_WORDS - 1

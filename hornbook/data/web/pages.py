@@ -14,6 +14,7 @@ from hornbook.data.web.html import BadPage, careful_text, fast_text, looks_doubt
 
 BATCH = 64  # pages judged together
 PAGE_SECONDS = 30.0  # for the text of one page
+LEAST = 0.2  # of the first pass's text; a second that finds less lost the article
 
 Page = tuple[str, str]  # its path, and HTML (or the text taken from it)
 
@@ -24,8 +25,9 @@ def page_texts(
     """The main text of each page, by the way that ``mode`` names.
 
     In two passes the careful one is for pages that the filters would keep, and of which the
-    text of the fast one looks doubtful. A page that the filters drop keeps its text too, so
-    that the filter stage counts it under its own reason.
+    text of the fast one looks doubtful; where it finds next to nothing, the first text
+    stays. A page that the filters drop keeps its text too, so that the filter stage counts
+    it under its own reason.
     """
     source = iter(pages)
     while batch := list(islice(source, BATCH)):
@@ -42,8 +44,10 @@ def page_texts(
                 if again and text and mode == "two-pass"
                 else ""
             )
-            if better or text:
-                yield page[0], better or text
+            if len(better) < LEAST * len(text):
+                better = text
+            if better:
+                yield page[0], better
 
 
 def _extract(page: Page, careful: bool, skip: Skip) -> str:

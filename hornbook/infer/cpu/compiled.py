@@ -1,6 +1,5 @@
 """The compiled step as an object: a model's weights packed the way step.py reads them."""
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,13 +12,10 @@ from hornbook.infer.kvcache import KVCache, Row
 from hornbook.infer.quant.codes import Codes
 from hornbook.model import sizes
 from hornbook.model.config import ModelConfig
+from hornbook.model.cpu.fused import follow_threads
 from hornbook.model.mask import windows
 from hornbook.model.transformer import Transformer
 
-# Numba's first use sets how many threads OpenMP takes, for PyTorch too.
-_torch_threads = torch.get_num_threads()
-MAX_THREADS = numba.get_num_threads()
-torch.set_num_threads(_torch_threads)
 DTYPES = (torch.float32, torch.bfloat16)
 FEW = 8  # tokens: up to here a product of integers is faster than PyTorch's
 
@@ -74,7 +70,7 @@ class CompiledStep:
 
         Their pages must be reserved; the caller notes the tokens afterwards.
         """
-        numba.set_num_threads(min(torch.get_num_threads(), MAX_THREADS))
+        follow_threads()
         counts = [len(ids) for ids in new]
         places = [
             len(row.ids) + i

@@ -17,6 +17,7 @@ SENTENCE = (
 PARAGRAPHS = "".join(f"<p>{SENTENCE} That was number {i}.</p>" for i in range(6))
 ARTICLE = f"<html><body><article>{PARAGRAPHS}</article></body></html>"
 NOTES = "".join(f"<p>Harbour number {i}</p>" for i in range(40))
+CAREFUL = f"The careful text: {SENTENCE} " * 3
 LINES = f"<html><body><article>{NOTES}{PARAGRAPHS}</article></body></html>"
 
 
@@ -25,6 +26,12 @@ def test_prose_is_trusted_and_a_list_of_links_is_not():
     assert not looks_doubtful("“Is it far?”\n" + SENTENCE)
     assert looks_doubtful("Home\nNews\nSport\n" + SENTENCE)
     assert not looks_doubtful("")
+
+
+def test_a_long_text_is_trusted_whatever_its_lines():
+    names = "\n".join(f"Harbour number {i}" for i in range(2000))
+    assert looks_doubtful(names[:2000])
+    assert not looks_doubtful(names)
 
 
 def test_headers_and_footers_are_no_main_text():
@@ -40,14 +47,20 @@ def test_two_passes_ask_the_careful_extractor_only_about_doubtful_pages(monkeypa
 
     def careful(page):
         asked.append(page)
-        return "the careful text"
+        return CAREFUL
 
     monkeypatch.setattr(module, "careful_text", careful)
     pages = [("article", ARTICLE), ("lines", LINES)]
     found = dict(page_texts(pages, "two-pass", FilterConfig(), lambda *skip: None))
     assert asked == [LINES]
     assert SENTENCE in found["article"]
-    assert found["lines"] == "the careful text"
+    assert found["lines"] == CAREFUL
+
+
+def test_a_second_pass_that_finds_next_to_nothing_leaves_the_first_text(monkeypatch):
+    monkeypatch.setattr(module, "careful_text", lambda page: "Port news")
+    found = dict(page_texts([("lines", LINES)], "two-pass", FilterConfig(), print))
+    assert SENTENCE in found["lines"]
 
 
 def test_a_page_that_the_rules_drop_keeps_its_text_and_costs_no_second_pass(

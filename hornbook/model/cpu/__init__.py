@@ -1,0 +1,1 @@
+"""What a CPU needs beyond PyTorch to train at its full speed."""
