@@ -155,7 +155,7 @@ def loader(folder: Path, quick: bool) -> dict[int, float]:
             "import sys; sys.path.insert(0, sys.argv[1]); from bench.scale import read;"
             "read(*sys.argv[2:])"
         )
-        arguments = [str(folder / "tokens.npy"), str(ranks), "20" if quick else "60"]
+        arguments = [str(folder / "tokens.npy"), str(ranks), "5" if quick else "30"]
         processes = [
             subprocess.Popen(
                 [sys.executable, "-c", code, str(ROOT), *arguments, str(rank)],
@@ -201,7 +201,7 @@ def main() -> None:
     parser.add_argument("--worker", type=Path)
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
-    steps = 3 if options.quick else 7
+    steps = 1 if options.quick else 5
     if options.worker:
         worker(steps, options.folder, options.worker)
         return
