@@ -4,7 +4,7 @@
 
 Two ranks of one thread each against one process of two threads, at equal total work, over
 gloo on this machine; checkpoints by DCP on two ranks. No peers: PyTorch's own means are
-what is measured. With a GPU, FSDP2 of one rank beside the plain model.
+what is measured.
 """
 
 import argparse
@@ -185,16 +185,6 @@ def read(path: str, ranks: str, steps: str, rank: str) -> None:
     print(seen / (time.perf_counter() - started))
 
 
-def on_gpu() -> list[dict[str, Any]]:
-    """FSDP2 of one rank beside the plain model, where there is a GPU."""
-    if not torch.cuda.is_available():
-        print("  no GPU here: FSDP2 of one rank beside plain was not measured")
-        return []
-    raise SystemExit(
-        "run the GPU part under torchrun with one process; see docs/scaling.md"
-    )
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
@@ -255,7 +245,6 @@ def report(
             unit="% of a step",
         )
     )
-    bars += on_gpu()
     finish("scale", quick, bars, alone=one, together=two)
 
 
