@@ -62,15 +62,16 @@ class Gather(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, group: dist.ProcessGroup) -> Tensor:
         """(ranks, *shape)."""
         ctx.group = group
-        found = x.new_empty((group.size(), *x.shape))
+        found = x.new_empty((group.size() * len(x), *x.shape[1:]))
         dist.all_gather_into_tensor(found, x.contiguous(), group=group)
-        return found
+        return found.unflatten(0, (group.size(), len(x)))
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
         """The gradient of this rank's ``x``."""
         mine = torch.empty_like(gradient[0])
-        dist.reduce_scatter_tensor(mine, gradient.contiguous(), group=ctx.group)
+        every = gradient.contiguous().flatten(0, 1)
+        dist.reduce_scatter_tensor(mine, every, group=ctx.group)
         return mine, None
 
 
