@@ -4,7 +4,7 @@
 
 Two ranks of one thread each against one process of two threads, at equal total work, over
 gloo on this machine; checkpoints by DCP on two ranks. No peers: PyTorch's own means are
-what is measured. With a GPU, FSDP2 of one rank beside the plain model.
+what is measured.
 """
 
 import argparse
@@ -155,7 +155,7 @@ def loader(folder: Path, quick: bool) -> dict[int, float]:
             "import sys; sys.path.insert(0, sys.argv[1]); from bench.scale import read;"
             "read(*sys.argv[2:])"
         )
-        arguments = [str(folder / "tokens.npy"), str(ranks), "20" if quick else "60"]
+        arguments = [str(folder / "tokens.npy"), str(ranks), "5" if quick else "30"]
         processes = [
             subprocess.Popen(
                 [sys.executable, "-c", code, str(ROOT), *arguments, str(rank)],
@@ -185,23 +185,13 @@ def read(path: str, ranks: str, steps: str, rank: str) -> None:
     print(seen / (time.perf_counter() - started))
 
 
-def on_gpu() -> list[dict[str, Any]]:
-    """FSDP2 of one rank beside the plain model, where there is a GPU."""
-    if not torch.cuda.is_available():
-        print("  no GPU here: FSDP2 of one rank beside plain was not measured")
-        return []
-    raise SystemExit(
-        "run the GPU part under torchrun with one process; see docs/scaling.md"
-    )
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--worker", type=Path)
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
-    steps = 3 if options.quick else 7
+    steps = 1 if options.quick else 5
     if options.worker:
         worker(steps, options.folder, options.worker)
         return
@@ -255,7 +245,6 @@ def report(
             unit="% of a step",
         )
     )
-    bars += on_gpu()
     finish("scale", quick, bars, alone=one, together=two)
 
 

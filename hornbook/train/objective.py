@@ -14,7 +14,6 @@ from torch.utils.checkpoint import checkpoint
 from hornbook.data.batch import IGNORE, Batch
 from hornbook.train.config import TrainConfig
 from hornbook.train.cross_entropy import cross_entropy
-from hornbook.train.parts import whole
 
 
 @dataclass(frozen=True)
@@ -71,8 +70,7 @@ def squared_normaliser(logits: Tensor, targets: Tensor) -> Tensor:
     forgive (PaLM, Chowdhery et al. 2022, section 5).
     """
     counts = targets != IGNORE
-    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    return (whole(wide.logsumexp(-1)).square() * counts).sum()
+    return (logits.float().logsumexp(-1).square() * counts).sum()
 
 
 def in_chunks(

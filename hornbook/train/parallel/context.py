@@ -9,10 +9,11 @@ The model has a door for this already: a cache is "where earlier keys and values
 they are on the other ranks.
 """
 
+from typing import Any
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.nn.functional import all_gather
 
 from hornbook.model.attention import Sight
 from hornbook.model.mask import masks
@@ -49,8 +50,29 @@ class Gathered:
 
     def gather(self, x: Tensor, axis: int) -> Tensor:
         """``x`` of all ranks along ``axis``, in order; its gradient goes back to them."""
-        parts = all_gather(x.contiguous(), self.group)
-        return torch.cat(parts, dim=axis).index_select(axis, self.order)
+        parts = Gather.apply(x, self.group)
+        assert isinstance(parts, Tensor)
+        return torch.cat(parts.unbind(), dim=axis).index_select(axis, self.order)
+
+
+class Gather(torch.autograd.Function):
+    """``x`` of every rank of a group, stacked; each gets back the sum of its gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, group: dist.ProcessGroup) -> Tensor:
+        """(ranks, *shape)."""
+        ctx.group = group
+        found = x.new_empty((group.size() * len(x), *x.shape[1:]))
+        dist.all_gather_into_tensor(found, x.contiguous(), group=group)
+        return found.unflatten(0, (group.size(), len(x)))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        """The gradient of this rank's ``x``."""
+        mine = torch.empty_like(gradient[0])
+        every = gradient.contiguous().flatten(0, 1)
+        dist.reduce_scatter_tensor(mine, every, group=ctx.group)
+        return mine, None
 
 
 def share_context(model: Transformer, group: dist.ProcessGroup) -> None:

@@ -50,6 +50,12 @@ def check(config: ParallelConfig, model: ModelConfig, train: TrainConfig) -> Non
         )
     if config.tensor > 1:
         _check_tensor(config.tensor, config.context, model)
+        for key in ("z_loss", "logit_chunk"):
+            if getattr(train, key):
+                raise UserError(
+                    f"'parallel.tensor' splits the vocabulary, and 'pretrain.{key}' wants "
+                    "it whole; set it to 0."
+                )
     if config.pipeline > 1:
         _check_pipeline(config, model, train)
     if config.context > 1 and model.context_length % (2 * config.context):

@@ -4,9 +4,9 @@ PyTorch's flight recorder remembers the last collectives of each rank; comparing
 files shows who did not take part in which.
 """
 
-import faulthandler
 import os
 import socket
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,14 +33,14 @@ def remember_collectives() -> None:
 def explained(directory: Path, rank: int) -> Iterator[None]:
     """Turn the loss of another rank within the block into a :class:`UserError`.
 
-    Leaves the flight recorder's memory and this rank's stacks below ``directory``.
+    Leaves the flight recorder's memory, and where this rank was, below ``directory``.
     """
     try:
         yield
     except (RuntimeError, dist.DistError) as error:
         if isinstance(error, torch.OutOfMemoryError) or not _speaks_of_others(error):
             raise
-        where = keep_records(directory, rank)
+        where = keep_records(directory, rank, error)
         saved = checkpoints(directory)
         begin = saved[-1].name if saved else "the beginning"
         raise UserError(
@@ -58,11 +58,10 @@ def _first_line(error: BaseException) -> str:
     return str(error).splitlines()[0].rstrip(". ")[:160]
 
 
-def keep_records(directory: Path, rank: int) -> Path:
-    """Write this rank's collectives and stacks below ``directory``; returns the folder."""
+def keep_records(directory: Path, rank: int, error: BaseException) -> Path:
+    """Write this rank's collectives and where it was; returns the folder they are in."""
     folder = directory / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / f"rank-{rank}.json", c10d._dump_fr_trace_json().decode())
-    with open(folder / f"rank-{rank}.stacks.txt", "w") as file:
-        faulthandler.dump_traceback(file)
+    write_text(folder / f"rank-{rank}.txt", "".join(traceback.format_exception(error)))
     return folder

@@ -240,7 +240,7 @@ def split_along(tensor: Tensor) -> tuple[dist.ProcessGroup, ...]:
     return tuple(
         mesh.get_group(axis)
         for axis, placement in enumerate(tensor.placements)
-        if placement.is_shard()
+        if not placement.is_replicate()  # split once, or twice over (strided)
     )
 
 

@@ -72,7 +72,12 @@ FOUR = {
         False,
     ),
     "a pipeline of shards": ({"pipeline": 2, "shard": 2}, cases.MODEL, MICRO, True),
-    "a context of matrices": ({"context": 2, "tensor": 2}, cases.MODEL, Z, True),
+    "a context of matrices": (
+        {"context": 2, "tensor": 2},
+        cases.MODEL,
+        cases.TRAIN,
+        True,
+    ),
     "shards of experts": ({"expert": 2, "shard": 2}, cases.EXPERTS, MICRO, False),
 }
 
