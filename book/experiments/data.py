@@ -1,4 +1,4 @@
-"""What chapter 2 says about data, measured: ``python -m book.experiments.data [--data FOLDER]``.
+"""What chapter 2 says, measured: ``python -m book.experiments.data [--data FOLDER]``.
 
 FOLDER holds a thousand pages of C4 (``c4_sample``) and benchmarks (``gsm8k``, ``mmlu``,
 ``arc``); without it, only what needs no download is measured. Half a minute on one core.

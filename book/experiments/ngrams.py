@@ -1,6 +1,6 @@
-"""What chapter 1 says about n-grams, measured: ``python -m book.experiments.ngrams --data FOLDER``.
+"""What chapter 1 says, measured: ``python -m book.experiments.ngrams --data FOLDER``.
 
-FOLDER holds Shakespeare's plays as one text (``tinyshakespeare``). A quarter minute on one core.
+FOLDER holds Shakespeare's plays as one text (``tinyshakespeare``). Takes seconds.
 """
 
 import argparse
@@ -61,7 +61,7 @@ def orders(models: dict[int, ByteNgram], learn: bytes, held: bytes) -> dict[str,
 
 
 def _plain(model: ByteNgram, text: bytes) -> tuple[float, float]:
-    """Relative frequencies without smoothing: bits per byte where p > 0, share where it is 0."""
+    """Without smoothing: bits per byte where p > 0, and the share where it is 0."""
     order = len(model.levels)
     counts: dict[bytes, int] = {}
     contexts: dict[bytes, int] = {}
@@ -84,14 +84,14 @@ def _plain(model: ByteNgram, text: bytes) -> tuple[float, float]:
 def _sample(model: ByteNgram, order: int) -> dict[str, Any]:
     """Text that the model writes, byte by byte: every next byte drawn from its distribution."""
     generator = np.random.default_rng(4)
-    text = b"\n\n"
+    text = b"\n" * 8
     context = max(order - 1, 1)
     for _ in range(SAMPLE):
         ends = b"".join(text[-context:] + bytes([b]) for b in range(256))
         width = context + 1
         p = model.probabilities(ends)[width - 1 :: width]
         text += bytes([generator.choice(256, p=p / p.sum())])
-    return {"order": order, "text": text[2:].decode("ascii", "replace")}
+    return {"order": order, "text": text[8:].decode("ascii", "replace")}
 
 
 def growth(learn: bytes, held: bytes) -> list[dict[str, float]]:

@@ -68,7 +68,7 @@ def near() -> dict[str, Any]:
     curves = {}
     for base in (100.0, 10_000.0, 500_000.0):
         plain, _ = frequencies(WIDTH, base, None)
-        distances = list(range(0, 16)) + list(range(16, 1024, 8))
+        distances = list(range(16)) + list(range(16, 1024, 8))
         values = torch.outer(torch.tensor(distances, dtype=torch.float64), plain).cos()
         curves[str(int(base))] = list(
             zip(distances, values.mean(-1).tolist(), strict=True)

@@ -1,4 +1,4 @@
-"""What chapter 3 says about tokenizers, measured: ``python -m book.experiments.tokens --data FOLDER``.
+"""What chapter 3 says, measured: ``python -m book.experiments.tokens --data FOLDER``.
 
 FOLDER holds English books (``books_en``), sentences in forty languages (``flores_langid``)
 and GPT-2's vocabulary (``gpt2_vocab``). Half a minute on one core.
