@@ -248,7 +248,7 @@ def _held(model: Any) -> float:
 # ------------------------------------------------------------------------------ the guard
 def guarded() -> dict[str, Any]:
     """Batches of noise in the middle of a run, with the guard and with a blind one."""
-    steps, poison = 110, range(60, 66)
+    steps, poison = 110, range(60, 65)
     config = changed(TRAIN, steps=steps, learning_rate=0.05, checkpoint_every=10)
 
     def poisoned(n: int) -> Batch:

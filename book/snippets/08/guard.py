@@ -7,4 +7,5 @@ for step in range(30):
 print(guard.judge(loss=3.2, norm=1.0) or "fine")
 print(guard.judge(loss=5.0, norm=1.0))
 print(guard.judge(loss=3.1, norm=float("inf")))
-print("go back:", guard.strike(30, "a spike"), "- next batch:", guard.batch_of(30))
+back = guard.strike(30, "a spike")
+print("go back:", back, "- next batch:", guard.batch_of(30))
