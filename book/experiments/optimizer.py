@@ -138,20 +138,21 @@ def rates() -> dict[str, Any]:
 
 # ---------------------------------------------------------------------------- schedules
 def schedules() -> dict[str, Any]:
-    """Cosine, warmup-stable-decay, and a rate that never falls."""
-    base = changed(FREE, steps=120, learning_rate=0.03)
-    ways = {
-        "cosine": base,
-        "wsd": changed(base, schedule="wsd"),
-        "constant": changed(base, final=1.0),
-    }
-    rows = {}
-    for name, config in ways.items():
-        made = trainer(config)
-        result = run(made, every=10)
-        before = [(0, math.log(SHAPE.vocab_size))]
-        rows[name] = {"held": before + result["held"], "loss": held_out(made)}
-    return {"steps": base.steps, "rows": rows}
+    """Cosine, warmup-stable-decay, and a rate that never falls, at two peak rates."""
+    found = {}
+    for name, peak in (("low", 0.03), ("high", 0.3)):
+        base = changed(FREE, steps=120, learning_rate=peak)
+        ways = {
+            "cosine": base,
+            "wsd": changed(base, schedule="wsd"),
+            "constant": changed(base, final=1.0),
+        }
+        rows = {}
+        for way, config in ways.items():
+            result = run(trainer(config), every=10)
+            rows[way] = {"held": result["held"], "loss": result["loss"]}
+        found[name] = {"peak": peak, "rows": rows}
+    return {"steps": 120, **found}
 
 
 if __name__ == "__main__":
