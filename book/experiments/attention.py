@@ -70,7 +70,9 @@ def scale() -> list[dict[str, float]]:
         for name, z in (("raw", scores), ("scaled", scores / width**0.5)):
             p = z.softmax(-1)
             row[f"top_{name}"] = p.max(-1).values.mean().item()
-            row[f"entropy_{name}"] = -(p * p.clamp_min(1e-30).log()).sum(-1).mean().item()
+            row[f"entropy_{name}"] = (
+                -(p * p.clamp_min(1e-30).log()).sum(-1).mean().item()
+            )
             # The trace of the softmax's Jacobian: how much of a gradient comes through.
             row[f"slope_{name}"] = (p * (1 - p)).sum(-1).mean().item()
         rows.append(row)
@@ -168,13 +170,13 @@ def leak() -> dict[str, Any]:
         rows = torch.randint(faces, (BATCH, time + 1), generator=generator)
         return rows[:, :-1], rows[:, 1:]
 
+    everything = {0: torch.ones(1, 1, time, time, dtype=torch.bool)}
     curves = {}
     for name in ("masked", "open"):
         model = _model(
             ModelConfig(**SMALL | {"vocab_size": faces, "position": "learned"})
         )
         if name == "open":
-            everything = {0: torch.ones(1, 1, time, time, dtype=torch.bool)}
             model.sight = lambda tokens, *_: Sight(None, everything, None, tokens)  # type: ignore[method-assign]
         curves[name] = _train(model, dice, 400)
     return {"faces": faces, "entropy": math.log(faces), "curves": curves}

@@ -58,11 +58,13 @@ def shape(name: str) -> dict[str, Any]:
         "parameters": sizes.parameters(config),
         "total": sum(sizes.parameters(config).values()),
         "flops_per_token": sizes.flops_per_token(config),
+        "flops_at": {str(t): sizes.flops_per_token(config, t) for t in LENGTHS},
         "cache_numbers": heads * (key + value) * config.n_layers,
     }
 
 
 SHAPE = ("n_layers", "d_model", "n_heads", "n_kv_heads", "context_length")
+LENGTHS = [2**power for power in range(8, 18)]  # contexts, in tokens
 SHAPE += ("vocab_size", "mlp", "norm", "position", "tied")
 
 

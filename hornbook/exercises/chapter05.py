@@ -28,7 +28,10 @@ def check_weights(answer) -> None:
     want = attend_plainly(query[None, None], key[None, None], unit, None)[0, 0]
     expect_close(got, want, "The weights")
     huge = answer(query * 1e4, key * 1e4)
-    expect(bool(huge.isfinite().all()), "Large scores overflow: take the row's maximum away.")
+    expect(
+        bool(huge.isfinite().all()),
+        "Large scores overflow: take the row's maximum away.",
+    )
 
 
 def window_mask(time: int, window: int) -> Tensor:
@@ -90,7 +93,9 @@ def check_merge(answer) -> None:
     """Two blocks merged against one pass over both, with scores that would overflow."""
     torch.manual_seed(1)
     scores, values = torch.randn(5, 12) * 300, torch.randn(12, 4)
-    got = answer(_partial(scores[:, :8], values[:8]), _partial(scores[:, 8:], values[8:]))
+    got = answer(
+        _partial(scores[:, :8], values[:8]), _partial(scores[:, 8:], values[8:])
+    )
     want = _partial(scores, values)
     expect(len(got) == 3, "The result should be a triple, like its arguments.")
     names = ("top", "total", "mixed")

@@ -1,4 +1,4 @@
-"""From a chapter's file of exercises to their texts and to an empty worksheet; no imports run."""
+"""From a chapter's file of exercises to their texts and an empty worksheet; nothing runs."""
 
 import ast
 from pathlib import Path
@@ -15,7 +15,9 @@ def chapter_file(number: int) -> Path:
     """The exercises of chapter ``number``. Raises :class:`UserError` where it has none."""
     if number not in CHAPTERS:
         have = ", ".join(map(str, CHAPTERS))
-        raise UserError(f"Chapter {number} has no exercises; there are some for {have}.")
+        raise UserError(
+            f"Chapter {number} has no exercises; there are some for {have}."
+        )
     return CHAPTERS[number]
 
 

@@ -16,7 +16,9 @@ class Book:
     document: pymupdf.Document
 
     def marks(self, name):
-        return [m["value"] for m in msgspec.json.decode(self.compiler.query(f"<{name}>"))]
+        return [
+            m["value"] for m in msgspec.json.decode(self.compiler.query(f"<{name}>"))
+        ]
 
 
 @pytest.fixture(scope="session")

@@ -81,8 +81,12 @@ def test_nothing_stands_outside_the_frame(book):
         for code, _, _, box in span["chars"]:
             if not chr(code).isspace():
                 inside = pymupdf.Rect(box).intersect(FRAME)
-                assert inside.width > 0 or box[2] - box[0] < 0.1, f"page {page}: {line!r}"
-                assert FRAME.x0 <= box[0], f"page {page}: {line!r} begins at {box[0]:.0f}"
+                assert inside.width > 0 or box[2] - box[0] < 0.1, (
+                    f"page {page}: {line!r}"
+                )
+                assert FRAME.x0 <= box[0], (
+                    f"page {page}: {line!r} begins at {box[0]:.0f}"
+                )
                 assert box[2] <= FRAME.x1, f"page {page}: {line!r} ends at {box[2]:.0f}"
 
 
@@ -91,7 +95,7 @@ def test_no_two_letters_are_printed_over_each_other(book):
     boxes = {}
     for page, span, _ in everywhere(book.document):
         size = span["size"]
-        for code, _, (x, y), box in span["chars"]:
+        for code, _, (_, y), box in span["chars"]:
             if not chr(code).isspace() and "Math" not in span["font"]:
                 core = (box[0] + 0.7, y - 0.4 * size, box[2] - 0.7, y - 0.05 * size)
                 boxes.setdefault(page, []).append((core, chr(code)))

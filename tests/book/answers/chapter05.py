@@ -23,7 +23,11 @@ def merge(first, second):
     (top, total, mixed), (other_top, other_total, other_mixed) = first, second
     both = torch.maximum(top, other_top)
     a, b = (top - both).exp(), (other_top - both).exp()
-    return both, a * total + b * other_total, a[:, None] * mixed + b[:, None] * other_mixed
+    return (
+        both,
+        a * total + b * other_total,
+        a[:, None] * mixed + b[:, None] * other_mixed,
+    )
 
 
 def wrong_weights(query, key):
@@ -45,4 +49,8 @@ def wrong_merge(first, second):
     (top, total, mixed), (other_top, other_total, other_mixed) = first, second
     a, b = top.exp(), other_top.exp()
     both = torch.maximum(top, other_top)
-    return both, a * total + b * other_total, a[:, None] * mixed + b[:, None] * other_mixed
+    return (
+        both,
+        a * total + b * other_total,
+        a[:, None] * mixed + b[:, None] * other_mixed,
+    )
