@@ -10,7 +10,15 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from book.experiments.record import record
-from book.experiments.small_runs import SHAPE, TRAIN, batch, changed, held_out, trainer
+from book.experiments.small_runs import (
+    SHAPE,
+    TRAIN,
+    batch,
+    changed,
+    held_out,
+    trainer,
+    watched,
+)
 from hornbook.model import sizes
 from hornbook.model.attention import attend_plainly
 from hornbook.model.config import ExpertsConfig, ModelConfig
@@ -37,7 +45,12 @@ def paper() -> dict[str, Any]:
     config = PRESETS["gpt2-124m"]
     facts = describe(config)
     tensors = [
-        {"name": t.name, "shape": list(t.shape), "copies": t.copies, "all": t.parameters}
+        {
+            "name": t.name,
+            "shape": list(t.shape),
+            "copies": t.copies,
+            "all": t.parameters,
+        }
         for t in facts.tensors
     ]
     rows = []
@@ -59,7 +72,8 @@ def paper() -> dict[str, Any]:
         "flops": sizes.flops_per_token(config),
         "rows": rows,
         "by_time": [
-            (time, sizes.flops_per_token(config, time)) for time in (256, 1024, 4096, 16384)
+            (time, sizes.flops_per_token(config, time))
+            for time in (256, 1024, 4096, 16384)
         ],
     }
 
@@ -89,11 +103,7 @@ def stream() -> dict[str, Any]:
             torch.manual_seed(4)
             shape = changed(SHAPE, n_layers=16, norm_place=place, init=init)
             model = Transformer(shape)
-            sizes_: list[float] = []
-            for block in model.blocks:
-                block.register_forward_hook(
-                    lambda _m, _i, out: sizes_.append(out.square().mean().sqrt().item())
-                )
+            sizes_ = watched(model)
             given = batch(0)
             (next_token(model, given).total / given.weight).backward()
             slopes = [_slope(block) for block in model.blocks]
@@ -104,7 +114,9 @@ def stream() -> dict[str, Any]:
 
 
 def _slope(block: torch.nn.Module) -> float:
-    gradients = [p.grad for p in block.parameters() if p.grad is not None and p.ndim > 1]
+    gradients = [
+        p.grad for p in block.parameters() if p.grad is not None and p.ndim > 1
+    ]
     return sum(float(g.square().sum()) for g in gradients) ** 0.5
 
 
@@ -141,7 +153,9 @@ def experts() -> dict[str, Any]:
         made = trainer(changed(TRAIN, steps=steps), shape)
         for step in range(steps):
             made.step(step, batch(step))
-        rows.append({"name": name, "loss": held_out(made), "used": _used(made.model)})
+        rows.append(
+            {"name": name, "loss": held_out(made.model), "used": _used(made.model)}
+        )
     dense = trainer(changed(TRAIN, steps=steps), base)
     for step in range(steps):
         dense.step(step, batch(step))
@@ -151,7 +165,7 @@ def experts() -> dict[str, Any]:
         "active": active,
         "steps": steps,
         "rows": rows,
-        "dense": held_out(dense),
+        "dense": held_out(dense.model),
         "parameters": sum(sizes.parameters(sparse).values()),
         "met": sizes.active_parameters(sparse),
         "parameters_dense": sum(sizes.parameters(base).values()),

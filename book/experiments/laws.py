@@ -157,7 +157,10 @@ def sweep(lengths: tuple[int, ...]) -> dict[str, Any]:
             "width": width,
             "counted": points[3 * k][0],
             "points": [(p[1], p[2]) for p in points[3 * k : 3 * k + 3]],
-            "law": [(t * d / 24, law.loss(points[3 * k][0], t * d / 24)) for t in range(4, 49)],
+            "law": [
+                (t * d / 24, law.loss(points[3 * k][0], t * d / 24))
+                for t in range(4, 49)
+            ],
         }
         for k, width in enumerate((16, 32, 64))
     ]

@@ -3,6 +3,7 @@
 Takes half a minute on one core. Writes ``book/artifacts/08/*.json``; the chapter prints them.
 """
 
+import contextlib
 import math
 import tempfile
 from pathlib import Path
@@ -194,8 +195,8 @@ def resume() -> dict[str, Any]:
         "same": same,
         "losses": losses,
         "most_apart": max(apart),
-        "held_straight": _held(whole),
-        "held_forgetful": held_out(amnesia),
+        "held_straight": held_out(whole),
+        "held_forgetful": held_out(amnesia.model),
         "tensors": len(optimizer_tensors(amnesia.model, amnesia.optimizers)),
     }
 
@@ -213,25 +214,19 @@ def _trained(config: TrainConfig, directory: Path, until: int = 0) -> torch.nn.M
             raise Cut
         return batch(n)
 
-    hooks = Hooks(
-        write_model=lambda m, to: save_model(m, str(to / "model.safetensors")),
-        read_model=lambda at: load_model(model, str(at / "model.safetensors")) and None,
-    )
     backend = choose_backend(config, "cpu")
-    try:
+    with contextlib.suppress(Cut):
         train(
             model,
             next_token,
             source,
             config,
             directory,
-            hooks,
+            _files(model),
             backend=backend,
             seed=1,
             label="run",
         )
-    except Cut:
-        pass
     return model
 
 
@@ -239,10 +234,16 @@ def _losses(directory: Path) -> list[float]:
     return [r["loss"] for r in read_metrics(directory / "metrics.jsonl") if "loss" in r]
 
 
-def _held(model: Any) -> float:
-    given = batch(999, 64, ("zipfile", "optparse", "configparser"))
-    with torch.no_grad():
-        return float(next_token(model, given).total / given.weight)
+def _files(model: Transformer) -> Hooks:
+    """How the weights of ``model`` are written and read."""
+
+    def read(directory: Path) -> None:
+        load_model(model, str(directory / "model.safetensors"))
+
+    return Hooks(
+        write_model=lambda m, to: save_model(m, str(to / "model.safetensors")),
+        read_model=read,
+    )
 
 
 # ------------------------------------------------------------------------------ the guard
@@ -264,12 +265,6 @@ def guarded() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         torch.manual_seed(1)
         model = Transformer(SHAPE)
-        hooks = Hooks(
-            write_model=lambda m, to: save_model(m, str(to / "model.safetensors")),
-            read_model=lambda at: (
-                load_model(model, str(at / "model.safetensors")) and None
-            ),
-        )
         backend = choose_backend(config, "cpu")
         train(
             model,
@@ -277,7 +272,7 @@ def guarded() -> dict[str, Any]:
             poisoned,
             config,
             Path(folder),
-            hooks,
+            _files(model),
             backend=backend,
             seed=1,
             label="guarded",
@@ -295,7 +290,7 @@ def guarded() -> dict[str, Any]:
         "held": {
             "clean": clean["loss"],
             "blind": blind["loss"],
-            "guarded": _held(model),
+            "guarded": held_out(model),
         },
         "events": events,
     }

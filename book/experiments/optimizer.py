@@ -14,10 +14,10 @@ from book.experiments.small_runs import (
     TRAIN,
     batch,
     changed,
-    held_out,
     run,
     smooth,
     trainer,
+    watched,
 )
 from hornbook.model.transformer import Transformer
 from hornbook.train.cross_entropy import cross_entropy
@@ -53,11 +53,7 @@ def start() -> dict[str, Any]:
         if name == "unit head":
             assert model.head is not None
             torch.nn.init.normal_(model.head.weight)
-        sizes: list[float] = []
-        for block in model.blocks:
-            block.register_forward_hook(
-                lambda _m, _i, out: sizes.append(out.square().mean().sqrt().item())
-            )
+        sizes = watched(model)
         given = batch(0)
         with torch.no_grad():
             logits = model(given.tokens).flatten(0, 1)

@@ -66,15 +66,27 @@ def run(
             break
         losses.append(record["loss"])
         if every and (step + 1) % every == 0:
-            held.append((step + 1, held_out(made)))
-    return {"losses": losses, "held": held, "loss": held_out(made)}
+            held.append((step + 1, held_out(made.model)))
+    return {"losses": losses, "held": held, "loss": held_out(made.model)}
 
 
 @torch.no_grad()
-def held_out(made: Trainer, rows: int = 64) -> float:
+def held_out(model: torch.nn.Module, rows: int = 64) -> float:
     """Nats per byte of the modules that were not trained on."""
     given = batch(999, rows, HELD_OUT)
-    return float(next_token(made.model, given).total / given.weight)
+    return float(next_token(model, given).total / given.weight)
+
+
+def watched(model: Transformer) -> list[float]:
+    """A list that the next forward pass fills: the stream's size after every block."""
+    sizes: list[float] = []
+
+    def note(_module: Any, _inputs: Any, out: torch.Tensor) -> None:
+        sizes.append(out.detach().square().mean().sqrt().item())
+
+    for block in model.blocks:
+        block.register_forward_hook(note)
+    return sizes
 
 
 def changed(settings: Any, **keys: Any) -> Any:

@@ -67,7 +67,9 @@ def training_flops(
 def check_training_flops(answer) -> None:
     """Beside the count of the planner."""
     shape = PRESETS["gpt2-124m"]
-    weights = round(sizes.flops_per_token(shape, 1) / 6 - shape.n_layers * shape.d_model)
+    weights = round(
+        sizes.flops_per_token(shape, 1) / 6 - shape.n_layers * shape.d_model
+    )
     for time in (128, 1024):
         want = 1000 * sizes.flops_per_token(shape, time)
         got = answer(weights, shape.n_layers, shape.d_model, 1000, time)

@@ -26,7 +26,9 @@ def check_loss_and_gradient(answer) -> None:
     (slope,) = torch.autograd.grad(want, logits)
     loss, gradient = answer(logits.detach().clone(), targets.clone())
     expect_close(loss, want.detach(), "The loss")
-    expect_close(gradient[2], torch.zeros(9), "The gradient of a row that does not count")
+    expect_close(
+        gradient[2], torch.zeros(9), "The gradient of a row that does not count"
+    )
     expect_close(gradient, slope, "The gradient")
     loss, gradient = answer(logits.detach() * 1e4, targets)
     finite = bool(torch.as_tensor(loss).isfinite() and gradient.isfinite().all())
@@ -55,7 +57,9 @@ def check_adam_step(answer) -> None:
         theirs.grad = torch.randn(4, 3, dtype=torch.float64) * step
         optimizer.step()
         mine, mean, square = answer(mine, theirs.grad.clone(), mean, square, step, 0.1)
-        expect_close(mine, theirs.detach(), f"The weight after step {step}", within=1e-6)
+        expect_close(
+            mine, theirs.detach(), f"The weight after step {step}", within=1e-6
+        )
 
 
 def cosine(step: int, steps: int, warmup: int, final: float) -> float:

@@ -21,7 +21,9 @@ def mean_loss(losses: list[float], counts: list[int]) -> float:
 def check_mean_loss(answer) -> None:
     """Pieces of different length, and an empty one."""
     got = answer([2.0, 4.0], [30, 10])
-    expect(abs(got - 2.5) < 1e-9, f"Two pieces of 30 and 10 tokens give 2.5, not {got}.")
+    expect(
+        abs(got - 2.5) < 1e-9, f"Two pieces of 30 and 10 tokens give 2.5, not {got}."
+    )
     got = answer([float("nan"), 3.0, 1.0], [0, 5, 5])
     expect(got == 2.0, "A piece without tokens should not touch the result.")
 
@@ -60,7 +62,9 @@ def check_batch_of(answer) -> None:
         left = [n for n in range(60) if not any(a <= n < b for a, b in spans)]
         for step in range(30):
             got = answer(step, list(spans))
-            expect(got == left[step], f"Without {spans}, step {step} takes {left[step]}.")
+            expect(
+                got == left[step], f"Without {spans}, step {step} takes {left[step]}."
+            )
 
 
 def limit(losses: list[float], spike: float) -> float:
@@ -81,4 +85,6 @@ def check_limit(answer) -> None:
         losses[40] = 30.0
         guard = Guard(GuardConfig(spike=6.0), losses=losses)
         want, got = guard._limit(losses, 0.02, 0.05)[1], answer(losses, 6.0)
-        expect(abs(got - want) < 1e-6, f"The limit should be {want:.4f}, not {got:.4f}.")
+        expect(
+            abs(got - want) < 1e-6, f"The limit should be {want:.4f}, not {got:.4f}."
+        )

@@ -29,7 +29,9 @@ def check_power_law(answer) -> None:
     expect(bool(close), f"Noisy points: a should be {-slope:.4f}, not {small:.4f}.")
 
 
-def optimum(A: float, a: float, B: float, b: float, flops: float) -> tuple[float, float]:
+def optimum(
+    A: float, a: float, B: float, b: float, flops: float
+) -> tuple[float, float]:
     """Return the parameters and tokens that a budget of operations is best spent on.
 
     The loss is `E + A / N**a + B / D**b`, and training takes `6 * N * D` operations.
@@ -80,7 +82,10 @@ def dollars(
 
 def check_dollars(answer) -> None:
     """Two trainings by hand."""
-    for n, d, peak, share, hourly in ((1e8, 1e10, 1e15, 0.4, 2.5), (7e9, 1e12, 9e14, 0.5, 2)):
+    for n, d, peak, share, hourly in (
+        (1e8, 1e10, 1e15, 0.4, 2.5),
+        (7e9, 1e12, 9e14, 0.5, 2),
+    ):
         want = 6 * n * d / (peak * share) / 3600 * hourly
         got = answer(n, d, peak, share, hourly)
         expect(abs(got / want - 1) < 1e-9, f"It costs ${want:,.2f}, not ${got:,.2f}.")

@@ -1,5 +1,6 @@
 """Right answers to the exercises of chapter 8, and a usual mistake for each."""
 
+import itertools
 import math
 import statistics
 import struct
@@ -26,7 +27,7 @@ def batch_of(step, skipped):
 
 def limit(losses, spike):
     usual = statistics.median(losses[-20:])
-    steps = [abs(b - a) for a, b in zip(losses, losses[1:], strict=False)]
+    steps = [abs(b - a) for a, b in itertools.pairwise(losses)]
     spread = 1.4826 * statistics.median(steps) / math.sqrt(2)
     return usual + spike * max(spread, 0.02 * usual, 0.05)
 
