@@ -19,6 +19,7 @@ from book.experiments.small_runs import (
     trainer,
     watched,
 )
+from hornbook.model.config import ModelConfig
 from hornbook.model.transformer import Transformer
 from hornbook.train.cross_entropy import cross_entropy
 from hornbook.train.guard import GuardConfig
@@ -134,21 +135,24 @@ def rates() -> dict[str, Any]:
 
 # ---------------------------------------------------------------------------- schedules
 def schedules() -> dict[str, Any]:
-    """Cosine, warmup-stable-decay, and a rate that never falls, at two peak rates."""
-    found = {}
-    for name, peak in (("low", 0.03), ("high", 0.3)):
-        base = changed(FREE, steps=120, learning_rate=peak)
-        ways = {
-            "cosine": base,
-            "wsd": changed(base, schedule="wsd"),
-            "constant": changed(base, final=1.0),
-        }
-        rows = {}
-        for way, config in ways.items():
-            result = run(trainer(config), every=10)
-            rows[way] = {"held": result["held"], "loss": result["loss"]}
-        found[name] = {"peak": peak, "rows": rows}
-    return {"steps": 120, **found}
+    """Cosine, warmup-stable-decay, and a rate that never falls: in a short run and a long."""
+    narrow = changed(SHAPE, d_model=16, n_heads=1, n_kv_heads=1)
+    kinds = {"short": (120, 0.03, SHAPE), "long": (600, 0.1, narrow)}
+    return {name: _schedules(*kind) for name, kind in kinds.items()}
+
+
+def _schedules(steps: int, peak: float, shape: ModelConfig) -> dict[str, Any]:
+    base = changed(FREE, steps=steps, learning_rate=peak)
+    ways = {
+        "cosine": base,
+        "wsd": changed(base, schedule="wsd"),
+        "constant": changed(base, final=1.0),
+    }
+    rows = {}
+    for way, config in ways.items():
+        result = run(trainer(config, shape), every=steps // 12)
+        rows[way] = {"held": result["held"], "loss": result["loss"]}
+    return {"steps": steps, "peak": peak, "width": shape.d_model, "rows": rows}
 
 
 if __name__ == "__main__":
