@@ -32,7 +32,17 @@ def published() -> dict[str, Any]:
     worth = [
         (passes, useful_tokens(passes, 1.0)) for passes in (1, 2, 4, 8, 16, 32, 64, 128)
     ]
-    return {"law": PUBLISHED.table(), "worth": worth}
+    hello = load("hello")
+    shape, train = shape_of(hello), hello.pretrain
+    tokens = train.steps * train.batch * shape.context_length
+    small = {
+        "counted": size_in_law(shape),
+        "tokens": tokens,
+        "flops": tokens * sizes.flops_per_token(shape),
+        "vocab": shape.vocab_size,
+        "forecast": PUBLISHED.loss(size_in_law(shape), tokens),
+    }
+    return {"law": PUBLISHED.table(), "worth": worth, "hello": small}
 
 
 # ---------------------------------------------------------------------------- plans
