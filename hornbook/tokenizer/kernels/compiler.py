@@ -1,4 +1,4 @@
-"""Numba's compiler, less what these kernels do not need: twice as fast from an empty cache.
+"""Numba's compiler, less what these kernels do not need.
 
 Three things are left out, by the classes that Numba offers for it:
 
@@ -6,8 +6,8 @@ Three things are left out, by the classes that Numba offers for it:
   decide (:class:`Kernel`);
 * asking some fifty rules, at every ``+``, what two integers add up to: the answer is
   remembered (:class:`Remembering`);
-* optimising and translating a function that only kernels call, which happens once more
-  when it is part of them (:class:`Inner`, :class:`Linked`).
+* in training, optimising and translating a function that only kernels call, which happens
+  once more when it is part of them (:class:`Part`, :class:`Linked`).
 """
 
 import operator
@@ -116,7 +116,7 @@ class LowerForLinking(typed_passes.NativeLowering):
         return True
 
 
-class Inner(Kernel):
+class Part(Kernel):
     """From bytecode to what kernels link."""
 
     lowering = LowerForLinking

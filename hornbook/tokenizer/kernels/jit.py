@@ -29,15 +29,13 @@ CACHE = cache_folder(Path(__file__).parent, "kernels")
 # compile.
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
 _njit: Any = numba.njit
-_inner = {
-    "no_cpython_wrapper": True,
-    "no_cfunc_wrapper": True,
-    "pipeline_class": compiler.Inner,
-    **OPTIONS,
-}
-inner = _njit(**_inner)
+_inner = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, **OPTIONS}
+inner = _njit(pipeline_class=compiler.Kernel, **_inner)
 # For what runs once per piece, where a real call would be felt.
-inlined = _njit(forceinline=True, **_inner)
+inlined = _njit(forceinline=True, pipeline_class=compiler.Kernel, **_inner)
+# The same two, quicker to compile; encoding would be a fifth slower with them.
+part = _njit(pipeline_class=compiler.Part, **_inner)
+inlined_part = _njit(forceinline=True, pipeline_class=compiler.Part, **_inner)
 
 
 def kernel(function: Any) -> Any:

@@ -16,7 +16,7 @@ grows it. Of equally frequent pairs the smallest (left, right) merges first.
 
 import numpy as np
 
-from hornbook.tokenizer.kernels.jit import inlined, inner, kernel, prefetch
+from hornbook.tokenizer.kernels.jit import inlined_part, kernel, part, prefetch
 from hornbook.tokenizer.kernels.ranking import (
     COUNT,
     FLOOR,
@@ -45,19 +45,19 @@ VISIT = 3  # numbers a visit: the place, the token before, the token after
 DONE, PAIRS_SHORT, PLACES_SHORT, HEAP_SHORT, VISITS_SHORT, EXHAUSTED = range(6)
 
 
-@inlined
+@inlined_part
 def symbol(cells, p):
     """The token that begins or ends at cell ``p``."""
     return cells[np.uint64(p << 1)]
 
 
-@inlined
+@inlined_part
 def weight_of(cells, p):
     """How often the word of cell ``p`` occurs."""
     return np.int64(cells[np.uint64(p << 1 | 1)])
 
 
-@inlined
+@inlined_part
 def side_of(token, side):
     """Where in ``sides`` the sums of a token at one side start."""
     return np.uint64((np.int64(token) << 3) + side)
@@ -90,7 +90,7 @@ def first_pairs(cells, weights, times, cursor, pairs, index, places, state):
             cursor[x] += 1
 
 
-@inner
+@part
 def enter_pair(pairs, index, state, left, right, weight, times):
     """Write the record of a new pair; returns where it is."""
     at, key = state[N_PAIRS] * WORDS, pair_key(left, right)
@@ -102,7 +102,7 @@ def enter_pair(pairs, index, state, left, right, weight, times):
     return at
 
 
-@inner
+@part
 def shortage(pairs, index, places, heap, visits, at, state):
     """Which array is too short to merge the pair at ``at``; DONE for none."""
     times = pairs[at + SIZE]
@@ -117,7 +117,7 @@ def shortage(pairs, index, places, heap, visits, at, state):
     return VISITS_SHORT if times * VISIT > len(visits) else DONE
 
 
-@inlined
+@inlined_part
 def note(sides, touched, neighbours, neighbour, side, weight):
     """Add one place to a neighbour's sums; returns how many neighbours there are now."""
     who = side_of(neighbour, side)
@@ -129,7 +129,7 @@ def note(sides, touched, neighbours, neighbour, side, weight):
     return neighbours
 
 
-@inner
+@part
 def merge_places(cells, places, pairs, at, new, sides, befores, afters, visits):
     """Merge the pair wherever it still stands, and sum up its neighbours.
 
@@ -166,7 +166,7 @@ def merge_places(cells, places, pairs, at, new, sides, befores, afters, visits):
     return v, n_left, n_right, own_weight, own_times
 
 
-@inlined
+@inlined_part
 def lose(pairs, index, key, weight):
     """Take ``weight`` from a pair's count."""
     at = find_pair(index, pairs, key)
@@ -174,7 +174,7 @@ def lose(pairs, index, key, weight):
         pairs[np.uint64(at + COUNT)] -= weight
 
 
-@inner
+@part
 def gain(pairs, index, heap, state, left, right, weight, times):
     """Enter a new pair; returns where its places go, or -1 if it doesn't occur."""
     if weight <= 0:
@@ -187,7 +187,7 @@ def gain(pairs, index, heap, state, left, right, weight, times):
     return place
 
 
-@inner
+@part
 def settle_left(pairs, index, heap, state, a, new, sides, touched, n):
     """Move the counts of one merge from (x, a) to (x, new), for all tokens x before it."""
     for t in range(n):
@@ -206,7 +206,7 @@ def settle_left(pairs, index, heap, state, a, new, sides, touched, n):
         sides[who] = sides[who + np.uint64(TIMES)] = 0
 
 
-@inner
+@part
 def settle_right(pairs, index, heap, state, a, b, new, sides, touched, n, own_weight):
     """Move the counts of one merge from (b, x) to (new, x), for all tokens x after it."""
     for t in range(n):
@@ -227,7 +227,7 @@ def settle_right(pairs, index, heap, state, a, b, new, sides, touched, n, own_we
         sides[who] = sides[who + np.uint64(TIMES)] = 0
 
 
-@inlined
+@inlined_part
 def write_place(places, sides, neighbour, side, p):
     """Append a place to the list of the new pair with this neighbour."""
     cursor = side_of(neighbour, side + CURSOR)
@@ -237,7 +237,7 @@ def write_place(places, sides, neighbour, side, p):
         sides[cursor] = place + 1
 
 
-@inner
+@part
 def write_places(places, sides, visits, v):
     """Write the places of the new pairs, in order."""
     for visit in range(0, v, VISIT):

@@ -7,7 +7,7 @@ words too (the last is unused): count, key, and where the pair's record is.
 
 import numpy as np
 
-from hornbook.tokenizer.kernels.jit import ONE, inlined, inner, kernel, prefetch
+from hornbook.tokenizer.kernels.jit import ONE, inlined_part, kernel, part, prefetch
 from hornbook.tokenizer.kernels.slots import BITS_2, BITS_32, MIX_1
 
 KEY, COUNT, START, SIZE = range(4)  # words of a record
@@ -17,19 +17,19 @@ WORDS = 4
 N_PAIRS, N_PLACES, N_HEAP, FLOOR, N_TOKENS = range(5)  # of state
 
 
-@inlined
+@inlined_part
 def pair_key(left, right):
     """Both ids in one word, ordered as the pair is."""
     return np.int64(left) << 32 | np.int64(right)
 
 
-@inlined
+@inlined_part
 def slot_of(index, key):
     """Where the search for a key begins."""
     return (np.uint64(key) * MIX_1 >> BITS_32) & np.uint64(len(index) - 1)
 
 
-@inner
+@part
 def find_pair(index, pairs, key):
     """Where the record of a pair starts, or -1."""
     i = slot_of(index, key)
@@ -41,7 +41,7 @@ def find_pair(index, pairs, key):
     return np.int64(-1)
 
 
-@inner
+@part
 def link_pair(index, key, at):
     """Make the record that starts at ``at`` findable by ``key``."""
     i = slot_of(index, key)
@@ -50,7 +50,7 @@ def link_pair(index, key, at):
     index[i] = at >> 2
 
 
-@inlined
+@inlined_part
 def prefetch_pair(index, pairs, key):
     """Ask for a pair's record, whose place in the index was asked for before."""
     number = index[slot_of(index, key)]
@@ -64,20 +64,20 @@ def relink(index, pairs, n_pairs):
         link_pair(index, pairs[number << 2], number << 2)
 
 
-@inlined
+@inlined_part
 def comes_first(count, key, other_count, other_key):
     """The order of merging: more frequent first, then the smaller pair."""
     return count > other_count or (count == other_count and key < other_key)
 
 
-@inlined
+@inlined_part
 def put(heap, item, count, key, at):
     """Write an item of the heap."""
     i = np.uint64(item)
     heap[i], heap[i + ONE], heap[i + np.uint64(PLACE)] = count, key, at
 
 
-@inner
+@part
 def sift_up(heap, i, count, key, at):
     """Place an item that belongs at heap position ``i`` or above."""
     while i > 0:
@@ -90,7 +90,7 @@ def sift_up(heap, i, count, key, at):
     put(heap, i << 2, count, key, at)
 
 
-@inner
+@part
 def sift_down(heap, size, count, key, at):
     """Place an item that takes the top's position, or belongs below."""
     i = 0
@@ -111,7 +111,7 @@ def sift_down(heap, size, count, key, at):
     put(heap, i << 2, count, key, at)
 
 
-@inner
+@part
 def drop_top(heap, state):
     """Remove the heap's top."""
     state[N_HEAP] -= 1
@@ -121,7 +121,7 @@ def drop_top(heap, state):
         sift_down(heap, last, heap[item], heap[item + ITS_KEY], heap[item + PLACE])
 
 
-@inner
+@part
 def refill(pairs, heap, state):
     """Lower the floor and put all pairs that reach it into the empty heap; False if short."""
     lower, enough, stop = max(1, state[FLOOR] >> 2), 0, state[N_PAIRS] << 2
@@ -137,7 +137,7 @@ def refill(pairs, heap, state):
     return True
 
 
-@inner
+@part
 def best_pair(pairs, heap, state):
     """Where the record of the pair to merge now is; it is on top of the heap.
 
