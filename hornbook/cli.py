@@ -1,7 +1,6 @@
 """The command line: gathers the commands and turns a user's mistakes into one sentence."""
 
 import errno
-import os
 import sys
 
 import click
@@ -45,9 +44,6 @@ for command in (
 
 def main() -> None:
     """Entry point of the ``hornbook`` command: a user's mistakes end in one sentence."""
-    # PyTorch and Numba each bring an OpenMP. Threads of one that wait for more to do, in
-    # circles for 15 ms, keep the other's from their cores; half a millisecond is enough.
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     try:
         commands(standalone_mode=False)
     except UserError as error:
