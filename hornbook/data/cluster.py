@@ -6,6 +6,7 @@ along: Ray does its units again elsewhere, and those that are whole are never as
 Ray is an extra, and imported here only.
 """
 
+import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -78,7 +79,7 @@ def _connected() -> Any:
         ray.init(
             address=os.environ.get("RAY_ADDRESS"),
             log_to_driver=False,
-            logging_level="ERROR",
+            logging_level=logging.ERROR,
             include_dashboard=False,
         )
     return ray

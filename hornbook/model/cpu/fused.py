@@ -61,6 +61,11 @@ def fits(*tensors: Tensor) -> bool:
     )
 
 
+def _copied(weight: Tensor) -> np.ndarray:
+    """A copy, for NumPy pins what it sees, and a gathered weight must be let go again."""
+    return weight.detach().clone().numpy()
+
+
 class RMSNorm(torch.autograd.Function):
     """``x / rms(x) * weight`` over the last dimension, in the dtype of ``x``."""
 
@@ -71,7 +76,7 @@ class RMSNorm(torch.autograd.Function):
         x = x.contiguous()
         out, scales = torch.empty_like(x), x.new_empty(_rows(x), dtype=torch.float32)
         kernels.normalize(
-            _by_row(x), weight.numpy(), np.float32(eps), _by_row(out), scales.numpy()
+            _by_row(x), _copied(weight), np.float32(eps), _by_row(out), scales.numpy()
         )
         ctx.save_for_backward(x, weight, scales)
         return out
@@ -86,7 +91,7 @@ class RMSNorm(torch.autograd.Function):
         parts = weight.new_empty(-(-len(scales) // kernels.ROWS), len(weight))
         kernels.normalize_backward(
             _by_row(x),
-            weight.numpy(),
+            _copied(weight),
             scales.numpy(),
             _by_row(gradient),
             _by_row(out),

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from torch._C import _distributed_c10d as c10d
 
 from hornbook.core.errors import UserError
 from hornbook.core.files import write_text
@@ -62,6 +61,7 @@ def keep_records(directory: Path, rank: int, error: BaseException) -> Path:
     """Write this rank's collectives and where it was; returns the folder they are in."""
     folder = directory / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / f"rank-{rank}.json", c10d._dump_fr_trace_json().decode())
+    collectives = torch._C._distributed_c10d._dump_fr_trace_json()  # type: ignore
+    write_text(folder / f"rank-{rank}.json", collectives.decode())
     write_text(folder / f"rank-{rank}.txt", "".join(traceback.format_exception(error)))
     return folder

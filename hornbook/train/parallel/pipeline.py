@@ -141,7 +141,7 @@ class Pipeline:
         """The schedule for so many pieces; stages fix the shape of what they exchange."""
         key = (pieces, *shape, int(torch.is_grad_enabled()))
         if key not in self._runners:
-            made = [make() for make in self._make]
+            made: list[Any] = [make() for make in self._make]
 
             def loss(hidden: Tensor, targets: Tensor) -> Tensor:
                 return self.judge(hidden, targets)

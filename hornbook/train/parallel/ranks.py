@@ -12,7 +12,9 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch._C._distributed_c10d import PrefixStore, Store
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.rendezvous import rendezvous
 from torch.distributed.tensor import DTensor
 from torch.distributed.tensor.parallel import loss_parallel
 
@@ -217,11 +219,10 @@ def settled(parameter: nn.Parameter) -> Tensor:
 
     That of a weight which every rank has whole arrives as parts still to be added up.
     """
-    gradient = parameter.grad
-    assert gradient is not None
-    both = isinstance(gradient, DTensor) and isinstance(parameter, DTensor)
-    if both and gradient.placements != parameter.placements:
-        gradient = gradient.redistribute(placements=parameter.placements)
+    gradient: Any = parameter.grad
+    wanted = getattr(parameter, "placements", None)
+    if wanted is not None and gradient.placements != wanted:
+        gradient = gradient.redistribute(placements=wanted)
         parameter.grad = gradient
     return gradient
 
@@ -247,7 +248,7 @@ def split_along(tensor: Tensor) -> tuple[dist.ProcessGroup, ...]:
 # ---------------------------------------------------------------------- joining and leaving
 
 
-def join(device: str, timeout: float) -> tuple[torch.device, dist.Store]:
+def join(device: str, timeout: float) -> tuple[torch.device, Store]:
     """Meet the other processes; returns this one's device, and a store all can read.
 
     Raises :class:`UserError` when they can't be found.
@@ -262,10 +263,10 @@ def join(device: str, timeout: float) -> tuple[torch.device, dist.Store]:
         torch.cuda.set_device(chosen)
     remember_collectives()
     try:
-        store = next(dist.rendezvous("env://"))[0]
+        store = next(rendezvous("env://"))[0]
         dist.init_process_group(
             "cpu:gloo,cuda:nccl" if cuda else "gloo",
-            store=dist.PrefixStore("group", store),
+            store=PrefixStore("group", store),
             rank=number,
             world_size=count,
             timeout=timedelta(seconds=timeout),
@@ -276,7 +277,7 @@ def join(device: str, timeout: float) -> tuple[torch.device, dist.Store]:
             f"{count - 1}: {str(error).splitlines()[0]} Start with `torchrun` or "
             "`hornbook launch`, which tell each process where the first one listens."
         ) from None
-    return chosen, dist.PrefixStore("hornbook", store)
+    return chosen, PrefixStore("hornbook", store)
 
 
 def leave() -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch.distributed as dist
-import torch.distributed.checkpoint as dcp
 from torch import nn
+from torch.distributed.checkpoint.state_dict_saver import async_save
 from torch.optim import Optimizer
 
 from hornbook.core.errors import UserError
@@ -42,7 +42,7 @@ class SharedSaves(Saves):
     ) -> None:
         super().__init__(directory, config, model, optimizers, hooks)
         # Saving goes on beside the steps, so it must not speak between their collectives.
-        self._group = dist.new_group(backend="gloo")
+        self._group: Any = dist.new_group(backend="gloo")
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
 
     def save(self, done: int, state: dict[str, Any]) -> None:
@@ -53,7 +53,7 @@ class SharedSaves(Saves):
         if self.rank == 0:
             fresh_directory(partial / shards.FOLDER)
         dist.barrier(self._group)
-        written = dcp.async_save(
+        written = async_save(
             shards.tensors_of(self.model, self.optimizers),
             storage_writer=shards.writer(partial),
             process_group=self._group,

@@ -18,13 +18,13 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-import torch.distributed.checkpoint as dcp
 from safetensors import safe_open
 from torch import Tensor, nn
 from torch.distributed.checkpoint.hf_storage import (
     HuggingFaceStorageReader,
     HuggingFaceStorageWriter,
 )
+from torch.distributed.checkpoint.state_dict_loader import load as dcp_load
 from torch.optim import Optimizer
 
 from hornbook.model.huggingface import load_model
@@ -83,7 +83,7 @@ def load(wanted: dict[str, Tensor], checkpoint: Path) -> None:
         load_alone(wanted, checkpoint)
         return
     source = HuggingFaceStorageReader(str(checkpoint / FOLDER))
-    dcp.load(wanted, storage_reader=source)
+    dcp_load(wanted, storage_reader=source)
 
 
 def load_alone(wanted: dict[str, Tensor], checkpoint: Path) -> None:
@@ -91,7 +91,7 @@ def load_alone(wanted: dict[str, Tensor], checkpoint: Path) -> None:
     source = HuggingFaceStorageReader(str(checkpoint / FOLDER))
     with warnings.catch_warnings():  # that it is alone is what was asked for
         warnings.filterwarnings("ignore", "torch.distributed is disabled")
-        dcp.load(wanted, storage_reader=source, no_dist=True)
+        dcp_load(wanted, storage_reader=source, no_dist=True)
 
 
 def _state_like(parameter: Tensor, scalar: bool) -> Tensor:

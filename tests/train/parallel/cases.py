@@ -68,11 +68,14 @@ def run(
     train: TrainConfig,
     steps: int = STEPS,
     packed: bool = False,
+    dtype: torch.dtype = torch.float64,
 ) -> dict[str, Any]:
     """Losses and gradient norms of ``steps`` steps, and the gradient of the first."""
     backend = choose_backend(train, "cpu")
     objective = next_token_objective(train)
-    trainer = prepare(model(shape), objective, train, backend, seed=1, team=ranks)
+    trainer = prepare(
+        model(shape).to(dtype), objective, train, backend, seed=1, team=ranks
+    )
     losses, norms, gradients = [], [], {}
     for step in range(steps):
         mine = trainer.team.batch(lambda n: batch(n, packed), step)

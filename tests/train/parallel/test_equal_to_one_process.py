@@ -29,6 +29,9 @@ TWO = {
 }
 
 
+SINGLE = (cases.MODEL, cases.TRAIN, 2, False, torch.float32)
+
+
 def _run(rank, all_cases):
     from hornbook.train.parallel.ranks import Ranks
 
@@ -36,6 +39,9 @@ def _run(rank, all_cases):
     for name, (axes, model, train, packed) in all_cases.items():
         ranks = Ranks(cases.parallel(**axes), torch.device("cpu"))
         found[name] = cases.run(ranks, model, train, packed=packed)
+    if len(all_cases) == len(TWO):
+        ranks = Ranks(cases.parallel(shard=2), torch.device("cpu"))
+        found["float32"] = cases.run(ranks, *SINGLE)
     return found
 
 
@@ -47,6 +53,12 @@ def two():
 @pytest.mark.parametrize("name", TWO)
 def test_two_ranks_give_the_losses_and_gradients_of_one(two, name):
     _compare([rank[name] for rank in two], *TWO[name][1:])
+
+
+def test_in_float32_where_a_processor_has_kernels_of_its_own_it_is_near(two):
+    alone = cases.run(None, *SINGLE)
+    for rank in two:
+        assert rank["float32"]["losses"] == pytest.approx(alone["losses"], rel=1e-4)
 
 
 def _compare(ranks, model, train, packed):

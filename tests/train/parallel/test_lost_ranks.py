@@ -91,6 +91,7 @@ def test_a_killed_rank_comes_back_and_ends_with_the_losses_of_a_run_left_alone(
     assert losses(tmp_path / "run") == undisturbed  # to the bit
 
 
+@pytest.mark.slow
 def test_without_restarts_it_ends_with_a_sentence_and_one_process_goes_on(
     undisturbed, tmp_path
 ):
@@ -112,7 +113,9 @@ def test_without_restarts_it_ends_with_a_sentence_and_one_process_goes_on(
     assert losses(folder) == pytest.approx(undisturbed, rel=1e-9)
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
+@pytest.mark.parametrize(
+    "name", ["SIGTERM", pytest.param("SIGUSR1", marks=pytest.mark.slow)]
+)
 def test_asked_to_stop_it_finishes_the_step_saves_and_says_start_me_again(
     undisturbed, tmp_path, name
 ):
@@ -131,6 +134,7 @@ def test_asked_to_stop_it_finishes_the_step_saves_and_says_start_me_again(
     assert list(losses(folder)) == STEPS
 
 
+@pytest.mark.slow
 def test_many_ranks_asked_to_stop_save_together(undisturbed, tmp_path):
     """The launcher hands the signal on to its ranks and waits for them."""
     folder = tmp_path / "run"
