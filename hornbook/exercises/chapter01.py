@@ -90,4 +90,6 @@ def check_code_length(answer) -> None:
     expect(answer([0.5]) == 2, "For a half it is 2: 2^-2 is half of it.")
     expect(answer([0.25, 0.5]) == 4, "For an eighth it is 4.")
     expect(answer([0.3]) == 3, "For 0.3 it is 3: 2^-3 is at most 0.15.")
-    expect(answer([0.5] * 3000) == 3001, "A product may underflow: add logarithms instead.")
+    expect(
+        answer([0.5] * 3000) == 3001, "A product may underflow: add logarithms instead."
+    )

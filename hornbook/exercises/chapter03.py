@@ -18,7 +18,9 @@ def most_frequent(pieces: dict[bytes, int]) -> tuple[int, int]:
 def check_most_frequent(answer) -> None:
     """Counts weighed by the pieces' frequency, and ties."""
     got = answer({b"ab": 1, b"cd": 3, b"abab": 1})
-    expect(tuple(got) == (97, 98), "A pair counts at each of its places: `ab` stands at 3.")
+    expect(
+        tuple(got) == (97, 98), "A pair counts at each of its places: `ab` stands at 3."
+    )
     got = answer({b"xy": 5, b"ab": 1, b"abc": 2})
     expect(tuple(got) == (120, 121), "Each place counts as often as its piece occurs.")
     got = answer({b"zz": 2, b"aa": 2})
@@ -33,7 +35,9 @@ def merge(ids: list[int], pair: tuple, new: int) -> list[int]:
 def check_merge(answer) -> None:
     """Overlaps, and random rows beside the program's own."""
     got = answer([1, 1, 1], (1, 1), 9)
-    expect(list(got) == [9, 1], "Of three equal ids the first two merge, the third stays.")
+    expect(
+        list(got) == [9, 1], "Of three equal ids the first two merge, the third stays."
+    )
     lottery = random.Random(3)
     for _ in range(200):
         ids = [lottery.randrange(3) for _ in range(lottery.randrange(12))]
@@ -58,7 +62,8 @@ def check_encode(answer) -> None:
     lottery = random.Random(4)
     for _ in range(30):
         words = {
-            bytes(lottery.choices(b"abc", k=lottery.randrange(2, 9))): 1 for _ in range(9)
+            bytes(lottery.choices(b"abc", k=lottery.randrange(2, 9))): 1
+            for _ in range(9)
         }
         merges = reference.train(words, 8)
         ranks = {pair: rank for rank, pair in enumerate(merges)}

@@ -67,7 +67,9 @@ def check_longer_base(answer) -> None:
     """Against the program's own."""
     for width, base, factor in ((64, 1e4, 8.0), (128, 5e5, 4.0), (8, 100.0, 2.0)):
         got = answer(width, base, factor) / ntk_base(width, base, factor)
-        expect_close(got, 1.0, f"Width {width}, factor {factor}: your base by the right one")
+        expect_close(
+            got, 1.0, f"Width {width}, factor {factor}: your base by the right one"
+        )
 
 
 def penalties(n_heads: int, time: int) -> Tensor:
@@ -83,7 +85,10 @@ def check_penalties(answer) -> None:
     """Signs, slopes, and the future."""
     for n_heads, time in ((4, 5), (8, 3)):
         got = answer(n_heads, time)
-        expect(tuple(got.shape) == (n_heads, time, time), "It should be (heads, time, time).")
+        expect(
+            tuple(got.shape) == (n_heads, time, time),
+            "It should be (heads, time, time).",
+        )
         place = torch.arange(time)
         distance = (place[:, None] - place).clamp_min(0)
         want = -torch.tensor(alibi_slopes(n_heads))[:, None, None] * distance
