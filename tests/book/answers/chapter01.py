@@ -25,14 +25,17 @@ def counts_model(text, order):
     for i in range(order - 1, len(text)):
         after[text[i - order + 1 : i]][text[i]] += 1
     return {
-        h: {x: n / counts.total() for x, n in counts.items()} for h, counts in after.items()
+        h: {x: n / counts.total() for x, n in counts.items()}
+        for h, counts in after.items()
     }
 
 
 def wrong_counts_model(text, order):  # divides by all occurrences of the context
     model = counts_model(text, order)
     for context, shares in model.items():
-        followed = sum(text[i : i + len(context)] == context for i in range(len(text) - 1))
+        followed = sum(
+            text[i : i + len(context)] == context for i in range(len(text) - 1)
+        )
         every = text.count(context)
         model[context] = {x: p * followed / max(every, 1) for x, p in shares.items()}
     return model
