@@ -2,8 +2,9 @@
 
     python -m book.experiments.tuning
 
-A tiny model answers questions such as "+cat" (every letter one further: "dbu") and "-cat"
-(one back). Conversations, packing, adapters and the engine are Hornbook's own.
+A tiny model answers questions such as "+dog" (on from the last letter to the next vowel:
+"hi") and "-dog" (back: "fe"). Conversations, packing, adapters and the engine are
+Hornbook's own.
 """
 
 import copy
@@ -43,6 +44,7 @@ SHAPE = ModelConfig(
     n_kv_heads=4,
     context_length=CONTEXT,
     vocab_size=TOKENIZER.vocab_size,
+    init="gpt2",
 )
 
 
@@ -144,16 +146,19 @@ WORDS = words(4000, 5)
 TRAIN, TEST = WORDS[::2], WORDS[1::20][:ASKED]
 
 
-def shifted_by(word: str, sign: str) -> str:
-    """Every letter one further, or one back; a follows z."""
-    step = 1 if sign == "+" else -1
-    return "".join(LETTERS[(LETTERS.index(c) + step) % 26] for c in word)
+def walk(word: str, sign: str) -> str:
+    """From the word's last letter on to the next vowel, or back to the one before."""
+    step, found = (1 if sign == "+" else -1), word[-1]
+    while True:
+        found += LETTERS[(LETTERS.index(found[-1]) + step) % 26]
+        if found[-1] in "aeiou":
+            return found[1:]
 
 
 def rows_of(sign: str) -> PackedRows:
     """All training words as conversations, packed."""
     chats = [
-        Conversation([user(sign + word), assistant(shifted_by(word, sign))])
+        Conversation([user(sign + word), assistant(walk(word, sign))])
         for word in TRAIN
     ]
     return pack(chats, TOKENIZER, CONTEXT)
@@ -176,7 +181,7 @@ def masks() -> tuple[Transformer, dict[str, Any]]:
         ("answers without their end", endless),
     ):
         model = _new()
-        _train(model, replace(rows, targets=targets), 260, 3e-3)
+        _train(model, replace(rows, targets=targets), 160, 3e-3)
         base = base or model
         found.append(
             {"name": name, "targets": int((targets != IGNORE).sum())} | _ask(model, "+")
@@ -195,17 +200,17 @@ def forgetting(base: Transformer) -> dict[str, Any]:
     rows = rows_of("-")
     found = [{"name": "before", "trained": 0} | _both(base)]
     whole = copy.deepcopy(base)
-    _train(whole, rows, 120, 1e-3)
+    _train(whole, rows, 100, 1e-3)
     found.append({"name": "all weights", "trained": _count(whole)} | _both(whole))
     for r in (1, 4, 16):
         model = copy.deepcopy(base)
         add_lora(model, LoRAConfig(rank=r, alpha=2.0 * r))
-        _train(model, rows, 120, 1e-2)
+        _train(model, rows, 100, 1e-2)
         small = sum(a.down.numel() + a.up.numel() for a in adapters(model).values())
         found.append(
             {"name": f"adapters, rank {r}", "trained": small} | _both(merged(model))
         )
-    return {"steps": 120, "rows": found}
+    return {"steps": 100, "rows": found}
 
 
 def _new() -> Transformer:
@@ -246,7 +251,7 @@ def _ask(model: Transformer, sign: str) -> dict[str, float]:
     ]
     engine = Engine(model, TOKENIZER, max_rows=50, compiled=False)
     answers = engine.generate(prompts, SamplingConfig(temperature=0, max_tokens=12))
-    wanted = [shifted_by(word, sign) for word in TEST]
+    wanted = [walk(word, sign) for word in TEST]
     pairs = list(zip(answers, wanted, strict=True))
     return {
         "right": _share(pairs, lambda a, w: a.text == w and a.finish_reason == "stop"),
