@@ -23,7 +23,9 @@ MARKUP = re.compile(
     r"|\b\d+(?:\.\d+)?(?:mm|pt|em|%|fr)\b",
     re.MULTILINE,
 )
-CODE = re.compile(r"^\s*(#let|#import|//|d\.|\.\.|let |for |if |\)|\}|[\w-]+:|\()")
+CODE = re.compile(
+    r"^\s*(#let|#import|//|d\.|\.\.|let |for |if |\)|\}|[\w-]+:|[a-z-]*\()"
+)
 
 
 BLOCKS = ("#let", "#figure(", "#import", "#data-table(")
@@ -48,7 +50,9 @@ def opened_in(line):
 def prose(path):
     """The lines of a chapter that are text, without markup, mathematics and code."""
     depth = 0
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    text = path.read_text(encoding="utf-8")
+    text = re.sub(r"\$[^$]*\$", lambda math: " " + "\n" * math[0].count("\n"), text)
+    for number, line in enumerate(text.splitlines(), 1):
         block = depth > 0 or line.startswith(BLOCKS)
         if block:
             depth = max(0, depth + opened_in(MARKUP.sub(" ", line)))
@@ -141,3 +145,15 @@ def test_every_snippet_is_used_and_every_use_has_its_file():
         if path.suffix in (".py", ".console", ".commands")
     }
     assert used == have
+
+
+def test_a_session_is_replayed_command_by_command_in_one_folder(tmp_path):
+    session = tmp_path / "check.console"
+    session.write_text("$ hornbook check 5\n$ hornbook check 5\n$ hornbook check 99\n")
+    printed = replay(session)
+    assert fits(
+        "$ hornbook check 5\nWrote chapter05.py. …\n$ hornbook check 5\n"
+        "· 5.1 weights: not written yet\n…\n0 of 4 right.\n$ hornbook check 99\n"
+        "hornbook: Chapter 99 has no exercises; …",
+        printed,
+    ), printed
