@@ -36,9 +36,9 @@ from hornbook.tokenizer.simple import PieceTokenizer
 
 LETTERS = string.ascii_lowercase
 TOKENIZER = PieceTokenizer("char", LETTERS + "+-")
-CONTEXT, ROWS, ASKED = 64, 16, 200
+CONTEXT, ROWS, ASKED = 64, 8, 200
 SHAPE = ModelConfig(
-    n_layers=2,
+    n_layers=1,
     d_model=64,
     n_heads=4,
     n_kv_heads=4,
@@ -181,7 +181,7 @@ def masks() -> tuple[Transformer, dict[str, Any]]:
         ("answers without their end", endless),
     ):
         model = _new()
-        _train(model, replace(rows, targets=targets), 160, 3e-3)
+        _train(model, replace(rows, targets=targets), 240, 5e-3)
         base = base or model
         found.append(
             {"name": name, "targets": int((targets != IGNORE).sum())} | _ask(model, "+")
@@ -200,17 +200,17 @@ def forgetting(base: Transformer) -> dict[str, Any]:
     rows = rows_of("-")
     found = [{"name": "before", "trained": 0} | _both(base)]
     whole = copy.deepcopy(base)
-    _train(whole, rows, 100, 1e-3)
+    _train(whole, rows, 80, 2e-3)
     found.append({"name": "all weights", "trained": _count(whole)} | _both(whole))
     for r in (1, 4, 16):
         model = copy.deepcopy(base)
         add_lora(model, LoRAConfig(rank=r, alpha=2.0 * r))
-        _train(model, rows, 100, 1e-2)
+        _train(model, rows, 80, 1e-2)
         small = sum(a.down.numel() + a.up.numel() for a in adapters(model).values())
         found.append(
             {"name": f"adapters, rank {r}", "trained": small} | _both(merged(model))
         )
-    return {"steps": 100, "rows": found}
+    return {"steps": 80, "rows": found}
 
 
 def _new() -> Transformer:

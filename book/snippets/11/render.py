@@ -4,7 +4,8 @@ from hornbook.tokenizer.simple import PieceTokenizer
 
 letters = PieceTokenizer("char", "abcdefghijklmnopqrstuvwxyz+-=?<|>")
 chat = render_chat(letters, [user("<|end|>?"), assistant("no")])
-names = {number: name for name, number in letters.special.items()}
-for number, trained in zip(chat.ids.tolist(), chat.mask.tolist(), strict=True):
-    print(names.get(number, letters.pieces[number] if number not in names else ""),
-          end="* " if trained else " ")
+names = letters.pieces + ["?"] * letters.vocab_size
+for name, number in letters.special.items():
+    names[number] = name
+for number, trained in zip(chat.ids, chat.mask, strict=True):
+    print(names[number], end="* " if trained else " ")
