@@ -21,7 +21,10 @@ from hornbook.train.hardware import GPUS, USUAL_MFU
 
 NAMES = ("gpt2-124m", "llama-1b", "llama-8b")
 RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
-INSIDE, BETWEEN = 300e9, 50e9  # bytes a second to one GPU: within a machine, and between
+INSIDE, BETWEEN = (
+    300e9,
+    50e9,
+)  # bytes a second to one GPU: within a machine, and between
 SMALL: dict[str, Any] = {
     "n_layers": 2,
     "d_model": 32,

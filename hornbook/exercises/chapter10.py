@@ -10,7 +10,12 @@ def ring_bytes(ranks: int, size: int) -> float:
 
 def check_ring_bytes(answer) -> None:
     """One rank sends nothing; many send less than twice the vector."""
-    for ranks, size, want in ((1, 100, 0), (2, 100, 100), (4, 12, 18), (1000, 5000, 9990)):
+    for ranks, size, want in (
+        (1, 100, 0),
+        (2, 100, 100),
+        (4, 12, 18),
+        (1000, 5000, 9990),
+    ):
         expect_close(answer(ranks, size), want, f"With {ranks} ranks and {size} bytes")
 
 

@@ -18,7 +18,9 @@ def check_bits_per_byte(answer) -> None:
         8.0,
         "Guessing evenly among all bytes",
     )
-    expect_close(answer(3.2, 1000, 4100), 1.125992, "A loss of 3.2 on 4.1 bytes a token")
+    expect_close(
+        answer(3.2, 1000, 4100), 1.125992, "A loss of 3.2 on 4.1 bytes a token"
+    )
     expect_close(answer(2.0, 7, 9), 2.244188, "A short text")
 
 
@@ -68,7 +70,11 @@ def checkpoint_steps(
 
 def check_checkpoint_steps(answer) -> None:
     """Three machines: a good one, a bad one, and one where saving is nearly free."""
-    for case, want in (((30, 1.0, 24), 2277), ((60, 2.0, 1), 329), ((0.001, 5.0, 1), 1)):
+    for case, want in (
+        ((30, 1.0, 24), 2277),
+        ((60, 2.0, 1), 329),
+        ((0.001, 5.0, 1), 1),
+    ):
         got = answer(*case)
         expect(
             got == want,
