@@ -9,6 +9,8 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
+from hornbook.core.errors import StoppedEarly
+
 SIGNALS = ("SIGTERM", "SIGUSR1")  # Windows has the first only
 
 
@@ -21,6 +23,7 @@ class Stopping:
     def __init__(self) -> None:
         self.asked = ""
         self._before: dict[int, Any] = {}
+        self._all: dict[int, Any] = {}
 
     def __enter__(self) -> "Stopping":
         if threading.current_thread() is threading.main_thread():
@@ -28,6 +31,7 @@ class Stopping:
                 number = getattr(signal, name, None)
                 if number is not None:
                     self._before[number] = signal.signal(number, self._note)
+            self._all = dict(self._before)
         return self
 
     def _note(self, number: int, frame: FrameType | None) -> None:
@@ -40,5 +44,9 @@ class Stopping:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        # Whoever leaves in good order already needn't be told again: srun, for one, ends
+        # the others when the first has gone.
+        leaving = kind is not None and issubclass(kind, StoppedEarly)
+        handlers = self._all if leaving else self._before
+        for number, handler in handlers.items():
+            signal.signal(number, signal.SIG_IGN if leaving else handler)
