@@ -201,7 +201,15 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 
 
+# Of a stream: what each of its events is.
+EVENT = {
+    "type": "object",
+    "properties": {"data": {"type": "string"}},
+    "required": ["data"],
+}
+
+
 def answers(model: type[Answer], streams: bool = False) -> dict[int | str, Any]:
     """The ``responses`` of an endpoint that answers ``model``."""
-    content = {"text/event-stream": {"schema": {"type": "string"}}} if streams else {}
+    content = {"text/event-stream": {"schema": EVENT}} if streams else {}
     return {200: {"model": model, "content": content}, **REFUSALS}
