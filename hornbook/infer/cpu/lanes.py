@@ -128,9 +128,11 @@ def load_row(typing, array, index):
 
     def codegen(context, builder, signature, args):
         array_type = signature.args[0]
+        array, index = args
         if array_type.dtype == types.float32:
-            return _load(context, builder, array_type, *args, FLOAT32S.vector)
-        halves = _load(context, builder, array_type, *args, _vector("int16", FLOATS))
+            return _load(context, builder, array_type, array, index, FLOAT32S.vector)
+        kind = _vector("int16", FLOATS)
+        halves = _load(context, builder, array_type, array, index, kind)
         words = builder.zext(halves, ir.VectorType(INT32, FLOATS))
         words = builder.shl(words, _constant(words.type, 16))
         return builder.bitcast(words, FLOAT32S.vector)

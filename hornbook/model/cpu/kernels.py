@@ -19,14 +19,15 @@ from hornbook.core.kernel_cache import cache_folder, cached
 ROWS = 32  # rows whose gradients of a norm's weight are added up together
 LOG2_E, LN_2, LN_2_REST = 1.4426950408889634, 0.693145751953125, 1.4286068203094172e-06
 
+_njit: Any = numba.njit
 # Sums may be reordered to fill vector registers; NaN and infinity keep their meaning.
-_parallel: Any = numba.njit(
+_parallel = _njit(
     cache=True,
     parallel=True,
     error_model="numpy",
     fastmath={"reassoc", "contract", "nsz", "arcp"},
 )
-_inner: Any = numba.njit(
+_inner = _njit(
     error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
 )
 _CACHE = cache_folder(Path(__file__).parent, "training")
