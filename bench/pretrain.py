@@ -45,7 +45,7 @@ SMALL = (  # to 1.88 and no further
 LARGE = (  # the loss of 10.7 M parameters and an A100 with 3.2 M and two cores
     *("model.n_layers=4", "model.d_model=256", "model.n_heads=4", "model.n_kv_heads=4"),
     *("model.context_length=256", "model.logit_cap=15.0", "pretrain.batch=24"),
-    *("pretrain.steps=620", "pretrain.compile=yes", "pretrain.schedule=wsd"),
+    *("pretrain.steps=620", "pretrain.compile=no", "pretrain.schedule=wsd"),
     *("pretrain.decay=0.5", "pretrain.warmup=0.01", "pretrain.final=0.02"),
     *("pretrain.validate_every=310", "pretrain.checkpoint_every=310"),
 )

@@ -36,8 +36,8 @@ class TrainConfig(Settings, frozen=True):
 
     A step takes ``batch`` sequences, ``micro_batch`` at a time (0: all at once).
     ``warmup`` and ``decay`` are shares of the steps, ``final`` of the peak learning rate.
-    ``auto`` takes bfloat16 where the processor multiplies it natively, and compiles where a
-    compiler is found and the run is long enough to pay for it.
+    ``auto`` takes bfloat16 where the processor multiplies it natively, and compiles on a
+    GPU where the run is long enough to pay for it.
     """
 
     steps: Count

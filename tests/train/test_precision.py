@@ -1,11 +1,14 @@
 """float16 with loss scaling, and float8 where there is none."""
 
+import shutil
+
 import msgspec
 import pytest
 import torch
 
 from hornbook.core.errors import UserError
 from hornbook.train.backend import choose_backend
+from hornbook.train.config import TrainConfig
 from hornbook.train.metrics import read_metrics
 from hornbook.train.scaler import PATIENCE, START, LossScaler
 
@@ -73,3 +76,12 @@ def test_float8_without_the_hardware_is_refused_with_the_way_out(small):
         UserError, match=r"needs a GPU that multiplies it.*set 'precision'"
     ):
         choose_backend(config, "cpu")
+
+
+def test_a_processor_trains_eagerly_unless_the_recipe_asks_for_the_compiler():
+    long = TrainConfig(steps=10_000)
+    assert not choose_backend(long, "cpu").compile
+    asked = msgspec.structs.replace(long, compile="yes")
+    assert choose_backend(asked, "cpu").compile or not any(
+        shutil.which(name) for name in ("c++", "g++", "clang++")
+    )

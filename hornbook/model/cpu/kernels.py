@@ -27,9 +27,7 @@ _parallel = _njit(
     error_model="numpy",
     fastmath={"reassoc", "contract", "nsz", "arcp"},
 )
-_inner = _njit(
-    error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
-)
+_inner = _njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 _CACHE = cache_folder(Path(__file__).parent, "training")
 
 
