@@ -109,6 +109,7 @@ def test_a_prompt_read_whole_is_bit_identical_to_one_read_token_by_token():
     for token in ids:
         logits = fast.extend([row], [[token]])[0]
     assert whole is not None
+    assert logits is not None
     assert torch.equal(whole, logits)
 
 
@@ -123,6 +124,7 @@ def test_what_others_left_in_a_page_is_never_seen():
         memory.fill_(torch.nan)
     found = fast.read(fast.open([]), ids)
     assert expected is not None
+    assert found is not None
     assert torch.equal(found, expected)
 
 

@@ -127,12 +127,11 @@ def load_row(typing, array, index):
     """32 numbers from ``array[index]`` on, float32 or bfloat16 in their own order."""
 
     def codegen(context, builder, signature, args):
-        array_type = signature.args[0]
+        array_type, half = signature.args[0], _vector("int16", FLOATS)
         array, index = args
         if array_type.dtype == types.float32:
             return _load(context, builder, array_type, array, index, FLOAT32S.vector)
-        kind = _vector("int16", FLOATS)
-        halves = _load(context, builder, array_type, array, index, kind)
+        halves = _load(context, builder, array_type, array, index, half)
         words = builder.zext(halves, ir.VectorType(INT32, FLOATS))
         words = builder.shl(words, _constant(words.type, 16))
         return builder.bitcast(words, FLOAT32S.vector)
