@@ -66,7 +66,7 @@ def commands_in(session: Path) -> list[str]:
 def fits(shown: str, printed: str) -> bool:
     """Whether ``printed`` is what the book shows, up to its marks of omission."""
     pattern = (
-        re.escape(shown.strip()).replace("…\\\n", "(?:.*\n)*?").replace("…", ".*?")
+        re.escape(shown.strip()).replace("…\\\n", "(?:[^\n]*\n)*?").replace("…", ".*?")
     )
     trimmed = "\n".join(line.rstrip() for line in printed.strip().splitlines())
     return re.fullmatch(pattern, trimmed, re.DOTALL) is not None
