@@ -158,8 +158,7 @@ def walk(word: str, sign: str) -> str:
 def rows_of(sign: str) -> PackedRows:
     """All training words as conversations, packed."""
     chats = [
-        Conversation([user(sign + word), assistant(walk(word, sign))])
-        for word in TRAIN
+        Conversation([user(sign + word), assistant(walk(word, sign))]) for word in TRAIN
     ]
     return pack(chats, TOKENIZER, CONTEXT)
 
