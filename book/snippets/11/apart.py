@@ -1,7 +1,7 @@
 import torch
 from hornbook.align.messages import Conversation, assistant, user
 from hornbook.align.sft import pack
-from hornbook.model.config import ModelConfig
+from hornbook.model.presets import preset
 from hornbook.model.transformer import Transformer
 from hornbook.tokenizer.simple import PieceTokenizer
 
@@ -11,9 +11,7 @@ chats = [Conversation([user(q), assistant(a)]) for q, a in pairs]
 row = pack(chats, letters, context_length=32).batch(slice(0, 1))
 
 torch.manual_seed(0)
-shape = ModelConfig(n_layers=2, d_model=32, n_heads=2, n_kv_heads=2,
-                    context_length=32, init="gpt2",
-                    vocab_size=letters.vocab_size)
+shape = preset("llama-10m", vocab_size=letters.vocab_size, init="gpt2")
 model = Transformer(shape)
 first, second = row.segments[0] == 1, row.segments[0] == 2
 before = model(row.tokens, segments=row.segments)[0]

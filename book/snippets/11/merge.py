@@ -1,12 +1,11 @@
 import torch
 from hornbook.align.config import LoRAConfig
 from hornbook.align.lora import adapters, add_lora, merged
-from hornbook.model.config import ModelConfig
+from hornbook.model.presets import preset
 from hornbook.model.transformer import Transformer
 
 torch.manual_seed(0)
-shape = ModelConfig(n_layers=2, d_model=64, n_heads=4, n_kv_heads=4,
-                    context_length=32, init="gpt2", vocab_size=64)
+shape = preset("llama-10m", vocab_size=64, init="gpt2")
 model = Transformer(shape).eval()
 tokens = torch.arange(16)[None]
 plain = model(tokens)

@@ -1,7 +1,7 @@
 from hornbook.align.rewards import defines, is_json, same_number
 
-for answer in ("17 + 25 = 42", "42, no: 43", "#### 42 and the rest is 43",
-               "40 41 42", "forty-two"):
+answers = ["17 + 25 = 42", "42, no: 43", "#### 42 and the rest is 43"]
+for answer in [*answers, "40 41 42", "forty-two"]:
     print(same_number(answer, "42"), repr(answer))
 
 print(is_json('{"sum": 42}', ("sum",)), is_json("{}", ("sum",)))

@@ -12,4 +12,4 @@ def double(x):
 """
 for program in (honest, early, liar):
     outcome = run(Program(program, TESTS, ("double",)), Limits(seconds=20))
-    print(outcome.passed, outcome.error)
+    print(outcome.passed, outcome.error or "-")

@@ -1,15 +1,13 @@
 import torch
 from hornbook.infer.config import SamplingConfig
 from hornbook.infer.engine import Engine
-from hornbook.model.config import ModelConfig
+from hornbook.model.presets import preset
 from hornbook.model.transformer import Transformer
 from hornbook.tokenizer.simple import PieceTokenizer
 
 letters = PieceTokenizer("char", "abcdefgh")
 torch.manual_seed(0)
-shape = ModelConfig(n_layers=2, d_model=32, n_heads=2, n_kv_heads=2,
-                    context_length=128, init="gpt2",
-                    vocab_size=letters.vocab_size)
+shape = preset("llama-10m", vocab_size=letters.vocab_size, init="gpt2")
 engine = Engine(Transformer(shape), letters, compiled=False)
 hot = SamplingConfig(temperature=1.0, max_tokens=24, seed=7)
 prompts = [letters.encode(text) for text in ("abc", "hgf", "aaaa")]

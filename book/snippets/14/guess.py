@@ -3,15 +3,13 @@ from hornbook.infer.batch import Batch
 from hornbook.infer.config import SamplingConfig
 from hornbook.infer.engine import Engine
 from hornbook.infer.speculate import NGramDrafter
-from hornbook.model.config import ModelConfig
+from hornbook.model.presets import preset
 from hornbook.model.transformer import Transformer
 from hornbook.tokenizer.simple import PieceTokenizer
 
 letters = PieceTokenizer("char", "abcdefgh")
 torch.manual_seed(4)
-shape = ModelConfig(n_layers=2, d_model=32, n_heads=2, n_kv_heads=2,
-                    context_length=128, init="gpt2",
-                    vocab_size=letters.vocab_size)
+shape = preset("llama-10m", vocab_size=letters.vocab_size, init="gpt2")
 model = Transformer(shape)
 prompt = letters.encode("abcabcab")
 cold = SamplingConfig(temperature=0, max_tokens=60)
