@@ -128,6 +128,11 @@ def model_meant(name: str, overrides: tuple[str, ...] = ()) -> ModelConfig:
         return msgspec.structs.replace(recipe.model, vocab_size=size)
     for override in overrides:
         set_key(table, override)
+    if strays := table.keys() - {"model"}:
+        stray = min(strays)
+        raise UserError(
+            f"--set {stray}: a model's keys begin with 'model.': --set model.{stray}=..."
+        )
     return parse(ModelConfig, table["model"], name)
 
 

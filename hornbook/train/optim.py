@@ -177,8 +177,8 @@ def orthogonalize(matrices: Tensor, iterations: int = 5) -> Tensor:
     """The nearest semi-orthogonal matrices to ``matrices`` (n, rows, columns), roughly.
 
     Newton-Schulz iteration on the quintic a·X + b·X³ + c·X⁵, whose coefficients push all
-    singular values towards 1 fast rather than exactly (they end in about 0.7 to 1.2). It
-    runs in bfloat16, which is enough for a direction.
+    singular values towards 1 fast rather than exactly: most end in about 0.7 to 1.2, the
+    very smallest lag behind. It runs in bfloat16, which is enough for a direction.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
     tall = matrices.size(-2) > matrices.size(-1)

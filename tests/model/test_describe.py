@@ -99,3 +99,9 @@ def test_describe_draws(tmp_path, capsys):
     describe_model("gpt2-124m", (), False, tmp_path / "x.svg")
     assert (tmp_path / "x.svg").read_text().startswith("<svg")
     capsys.readouterr()
+
+
+def test_a_key_outside_the_model_is_refused_with_the_one_that_was_meant():
+    with pytest.raises(UserError, match=r"--set model\.mlp="):
+        show.model_meant("gpt2-124m", ("mlp=relu2",))
+    assert show.model_meant("gpt2-124m", ("model.mlp=relu2",)).mlp == "relu2"
