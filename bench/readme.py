@@ -85,7 +85,11 @@ BENCHES = {
         "dpo: tokens/s, times TRL's",
         "sft: packing waste, share of places",
     ),
-    "evaluate": ("benchmarks, beside lm-evaluation-harness",),
+    "evaluate": (
+        "benchmarks, beside lm-evaluation-harness",
+        "multiple choice beside lm-eval, x",
+        "generation beside lm-eval, x",
+    ),
     "serve": (
         "the server and its page",
         "8 streaming clients, together, tokens/s",
