@@ -58,7 +58,7 @@ def test_a_live_reference_gives_the_weights_of_a_precomputed_one(
     again(small_recipe, run, "dpo.reference=live", until="dpo")
     ours, theirs = (r / "dpo/model/model.safetensors" for r in (run, small_run))
     for name, tensor in load_file(ours).items():
-        torch.testing.assert_close(tensor, load_file(theirs)[name], atol=1e-5, rtol=0)
+        torch.testing.assert_close(tensor, load_file(theirs)[name], atol=3e-4, rtol=0)
 
 
 @pytest.mark.parametrize("dora", ["false", "true"])

@@ -47,7 +47,7 @@ class Rotary(nn.Module):
 def rotate(x: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
     """Turn ``x`` (batch, heads, time, width) by the angles of its positions."""
     cos, sin = turns
-    if x.ndim == 4 and fused.fits(x, cos, sin):
+    if x.ndim == 4 and cos.ndim in (2, 4) and fused.fits(x, cos, sin):
         return fused.turn(x, cos, sin)
     a, b = x.chunk(2, dim=-1)
     return torch.cat((a * cos - b * sin, b * cos + a * sin), dim=-1).type_as(x)
