@@ -51,7 +51,7 @@ def fits(*tensors: Tensor) -> bool:
     return (
         torch.is_grad_enabled()
         and not torch.compiler.is_compiling()
-        and not torch.jit.is_tracing()
+        and not torch.jit.is_tracing()  # type: ignore
         and all(
             type(x) in (Tensor, nn.Parameter)
             and x.device.type == "cpu"
